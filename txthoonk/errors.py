@@ -1,0 +1,311 @@
+"""Everything that can go wrong, in one tree.
+
+.. code-block:: text
+
+    ThoonkError
+    ├── FeedError                 about one feed (``feed``)
+    │   ├── FeedExists
+    │   ├── FeedDoesNotExist
+    │   ├── WrongFeedType
+    │   └── Empty
+    ├── ItemError                 about one item or job (``feed``, ``id``)
+    │   ├── ItemDoesNotExist
+    │   └── JobError
+    │       ├── JobNotClaimed
+    │       └── JobNotStalled
+    ├── ConnectionFailed          about the way to Redis
+    │   ├── NotConnected
+    │   ├── ConnectionLost
+    │   └── ProtocolError
+    ├── ServerError               Redis answered with an error (``code``)
+    │   ├── WrongKeyType
+    │   ├── OutOfMemory
+    │   ├── PermissionDenied
+    │   ├── AuthenticationFailed
+    │   ├── ReadOnly
+    │   ├── ServerBusy
+    │   └── ScriptMissing
+    ├── NoEndpoint                a blocking get without a connection for it
+    ├── ServerNotFound            no redis-server program on this machine
+    └── ServerFailed              an embedded redis-server did not start
+
+A wrong *argument* is a ``ValueError`` or ``TypeError`` instead, raised at once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = [
+    "AuthenticationFailed",
+    "ConnectionFailed",
+    "ConnectionLost",
+    "Empty",
+    "FeedDoesNotExist",
+    "FeedError",
+    "FeedExists",
+    "ItemDoesNotExist",
+    "ItemError",
+    "JobError",
+    "JobNotClaimed",
+    "JobNotStalled",
+    "NoEndpoint",
+    "NotConnected",
+    "OutOfMemory",
+    "PermissionDenied",
+    "ProtocolError",
+    "ReadOnly",
+    "ScriptMissing",
+    "ServerBusy",
+    "ServerError",
+    "ServerFailed",
+    "ServerNotFound",
+    "ThoonkError",
+    "WrongFeedType",
+    "WrongKeyType",
+]
+
+
+class ThoonkError(Exception):
+    """Something went wrong in txThoonk; the base of all its errors."""
+
+
+class ServerNotFound(ThoonkError):
+    """No ``redis-server`` program was found on this machine."""
+
+
+class ServerFailed(ThoonkError):
+    """An embedded ``redis-server`` did not start, or ended by itself."""
+
+
+class FeedError(ThoonkError):
+    """An operation on a feed failed.
+
+    :param feed: name of the feed.
+    :param detail: what is known beyond the class's own sentence, if anything.
+    """
+
+    sentence = "An operation on a feed failed"
+
+    def __init__(self, feed: str, detail: str = "") -> None:
+        super().__init__(feed, detail)
+        self.feed = feed
+        self.detail = detail
+
+    def __str__(self) -> str:
+        about = f"{self.sentence}: {self.feed!r}"
+        return f"{about} ({self.detail})" if self.detail else about
+
+
+class FeedExists(FeedError):
+    """A feed of that name exists already; nothing was written."""
+
+    sentence = "The feed exists already"
+
+
+class FeedDoesNotExist(FeedError):
+    """There is no feed of that name; nothing was written."""
+
+    sentence = "There is no such feed"
+
+
+class WrongFeedType(FeedError):
+    """The feed exists, but is of another type; nothing was written."""
+
+    sentence = "The feed is of another type"
+
+
+class Empty(FeedError):
+    """Nothing came within the time-out."""
+
+    sentence = "Nothing to take"
+
+
+class ItemError(ThoonkError):
+    """An operation on an item failed, or the item cannot be decoded.
+
+    :param feed: name of the feed.
+    :param id: id of the item or job.
+    :param detail: what is known beyond the class's own sentence, if anything.
+    """
+
+    sentence = "The item cannot be read"
+
+    def __init__(self, feed: str, id: str, detail: str = "") -> None:
+        super().__init__(feed, id, detail)
+        self.feed = feed
+        self.id = id
+        self.detail = detail
+
+    def __str__(self) -> str:
+        about = f"{self.sentence}: id {self.id!r} in feed {self.feed!r}"
+        return f"{about} ({self.detail})" if self.detail else about
+
+
+class ItemDoesNotExist(ItemError):
+    """The feed has no item of that id; nothing was written."""
+
+    sentence = "There is no such item"
+
+
+class JobError(ItemError):
+    """An operation on a job failed."""
+
+    sentence = "An operation on a job failed"
+
+
+class JobNotClaimed(JobError):
+    """The job is not claimed by anyone; nothing was written."""
+
+    sentence = "The job is not claimed"
+
+
+class JobNotStalled(JobError):
+    """The job is not stalled; nothing was written."""
+
+    sentence = "The job is not stalled"
+
+
+class ConnectionFailed(ThoonkError):
+    """Redis could not be reached, or the connection broke."""
+
+
+class NotConnected(ConnectionFailed):
+    """There was no connection in time: nothing was sent."""
+
+
+class ConnectionLost(ConnectionFailed):
+    """The connection broke before the reply came: the command may have been carried out."""
+
+
+class ProtocolError(ConnectionFailed):
+    """What the server sent is no Redis protocol; the connection was closed."""
+
+
+class NoEndpoint(ThoonkError):
+    """A blocking ``get`` needs a connection of its own, and no ``endpoint=`` was given for it."""
+
+
+class ServerError(ThoonkError):
+    """Redis refused a command.
+
+    :param code: first word of the reply, such as ``ERR`` or ``WRONGTYPE``.
+    :param message: the whole reply.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        #: Name of the feed the command was about, where one is known.
+        self.feed: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.message} (feed {self.feed!r})" if self.feed is not None else self.message
+
+
+class WrongKeyType(ServerError):
+    """A key of the feed holds another type of value than Thoonk's; nothing was written."""
+
+
+class OutOfMemory(ServerError):
+    """Redis is at its ``maxmemory``; nothing was written."""
+
+
+class PermissionDenied(ServerError):
+    """The Redis user may not do that."""
+
+
+class AuthenticationFailed(ServerError):
+    """Redis wants a password, or refused the one that was given."""
+
+
+class ReadOnly(ServerError):
+    """The server is a replica, or cannot write to its disk; nothing was written."""
+
+
+class ServerBusy(ServerError):
+    """Redis is loading its data, or busy with a script; nothing was written."""
+
+
+class ScriptMissing(ServerError):
+    """Redis does not have the script; it is sent again by itself."""
+
+
+#: First word of an error reply of Redis -> exception.
+SERVER_ERRORS: Final[dict[str, type[ServerError]]] = {
+    "WRONGTYPE": WrongKeyType,
+    "OOM": OutOfMemory,
+    "NOPERM": PermissionDenied,
+    "NOAUTH": AuthenticationFailed,
+    "WRONGPASS": AuthenticationFailed,
+    "READONLY": ReadOnly,
+    "MISCONF": ReadOnly,
+    "MASTERDOWN": ReadOnly,
+    "NOREPLICAS": ReadOnly,
+    "LOADING": ServerBusy,
+    "BUSY": ServerBusy,
+    "TRYAGAIN": ServerBusy,
+    "NOSCRIPT": ScriptMissing,
+}
+
+#: First word of an error reply of our own scripts -> exception, made of (feed,) or (feed, id).
+SCRIPT_ERRORS: Final[dict[str, type[FeedError] | type[ItemError]]] = {
+    "FEEDEXISTS": FeedExists,
+    "FEEDNOTFOUND": FeedDoesNotExist,
+    "WRONGFEEDTYPE": WrongFeedType,
+    "ITEMNOTFOUND": ItemDoesNotExist,
+    "JOBNOTCLAIMED": JobNotClaimed,
+    "JOBNOTSTALLED": JobNotStalled,
+}
+
+# Redis 6.2 wraps the error of a command inside a script, and calls a denied command or key by
+# a sentence of its own; 7.0 lets the code come first.
+_WRAPPED: Final = re.compile(r".*@user_script: ?\d+: -?(?P<error>.*)", re.DOTALL)
+_CODE: Final = re.compile(r"-?([A-Z][A-Z0-9]*)(?: |$)")
+_DENIED: Final = ("user executing the script can't", "can't access at least one of the keys")
+_NOT_A_COUNTER: Final = ("value is not an integer", "would overflow")
+_REFUSED_PASSWORD: Final = (
+    "invalid password",
+    "invalid username-password",
+    "without any password configured",
+)
+
+
+def server_error(message: str) -> ServerError:
+    """Make the exception for an error reply of Redis, inside or outside of a script.
+
+    :param message: the reply, without the leading ``-``.
+    """
+    wrapped = _WRAPPED.search(message)
+    text = wrapped["error"] if wrapped else message
+    if text.removeprefix("ERR ") in SCRIPT_ERRORS:  # 7.0 puts ERR before a reply of one word
+        message = text = text.removeprefix("ERR ")
+    code = match[1] if (match := _CODE.match(text)) else "ERR"
+    if code == "ERR":
+        lowered = message.lower()
+        if any(words in lowered for words in _DENIED):
+            code = "NOPERM"
+        elif any(words in message for words in _NOT_A_COUNTER):
+            code = "WRONGTYPE"
+        elif any(words in message for words in _REFUSED_PASSWORD):
+            code = "WRONGPASS"
+    return SERVER_ERRORS.get(code, ServerError)(code, message)
+
+
+def script_error(error: ServerError, feed: str, id: str | None) -> ThoonkError:
+    """Name the feed and the id in an error that a script answered with.
+
+    :param error: as the connection made it.
+    :param feed: name of the feed the script was called for.
+    :param id: id of the item it was called for, if for one.
+    """
+    kind = SCRIPT_ERRORS.get(error.code)
+    if kind is None:
+        error.feed = feed
+        return error
+    detail = error.message.partition(" ")[2]
+    if issubclass(kind, FeedError):
+        return kind(feed, detail)
+    return kind(feed, id if id is not None else "", detail)
