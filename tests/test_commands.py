@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.test_redis import ServerCase, WireCase
+from tests.wire import ServerCase, WireCase
 from txthoonk.errors import (
     ConnectionLost,
     OutOfMemory,
