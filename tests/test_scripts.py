@@ -1,0 +1,311 @@
+"""The Lua scripts as texts, how they are found, and how they are called."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import hiredis
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+import txthoonk
+from tests.samples import KEYS, NAME, SAMPLES
+from txthoonk.errors import (
+    SCRIPT_ERRORS,
+    ConnectionLost,
+    FeedDoesNotExist,
+    JobNotClaimed,
+    ScriptMissing,
+    ServerError,
+    WrongKeyType,
+    server_error,
+)
+from txthoonk.scripts import Script, all_scripts, load, script
+
+FOLDER: Final = Path(txthoonk.__file__).parent / "lua"
+
+#: Types of keys; ``any`` is whatever is there, ``keys`` are all keys that a feed may have.
+KEY_KINDS: Final = {"string", "hash", "list", "set", "zset", "any", "keys"}
+
+#: Where the value of a local variable comes from, if from a parameter: one, or one and the rest.
+_BOUND: Final = re.compile(
+    r"(?:tonumber\()?(?:(KEYS|ARGV)\[(\d+)\]\)?|\{unpack\((KEYS|ARGV), (\d+)\)\}|(ARGV))"
+)
+_BINDING: Final = re.compile(r"local ([\w, ]+) = (.*(?:KEYS|ARGV).*)")
+
+
+def split_body(each: Script) -> tuple[list[str], list[str], list[str]]:
+    """The lines of the header, those that bind the parameters, and the others."""
+    lines = each.source.decode().splitlines()
+    start = next(i for i, line in enumerate(lines) if not line.startswith("--"))
+    end = start
+    while _BINDING.fullmatch(lines[end]):
+        end += 1
+    return lines[:start], lines[start:end], lines[end:]
+
+
+def bindings(each: Script) -> Iterator[tuple[str, str, int]]:
+    """Local variables and the parameters that they are bound to."""
+    for line in split_body(each)[1]:
+        match = _BINDING.fullmatch(line)
+        assert match is not None
+        names = match[1].split(", ")
+        values = re.split(r", (?![^(]*\))", match[2])
+        for name, value in zip(names, values, strict=True):
+            if bound := _BOUND.fullmatch(value):
+                kind = bound[1] or bound[3] or bound[5]
+                rest = len(each.keys if kind == "KEYS" else each.arguments)
+                yield name, kind, int(bound[2] or bound[4] or rest)
+
+
+class HeaderTests(SynchronousTestCase):
+    """What a script says of itself is true."""
+
+    def test_parameters(self) -> None:
+        """
+        Each key and argument is described by a line that is understood, and bound to a variable
+        of that name before anything else.
+        """
+        for each in all_scripts():
+            header, _, body = split_body(each)
+            described = [line for line in header if re.search(r"\b(KEYS|ARGV)\[", line)]
+            self.assertEqual(len(described), len(each.keys) + len(each.arguments), each.name)
+            expected = {(p.name, "KEYS", i + 1) for i, p in enumerate(each.keys)}
+            expected |= {(p.name, "ARGV", i + 1) for i, p in enumerate(each.arguments)}
+            self.assertEqual(set(bindings(each)), expected, each.name)
+            self.assertNotRegex("\n".join(body), r"\b(KEYS|ARGV)\b", each.name)
+
+    def test_purpose(self) -> None:
+        """
+        A header begins with what the script is for.
+        """
+        for each in all_scripts():
+            self.assertRegex(split_body(each)[0][0], r"-- [A-Z]\w+ .*[a-z][.:,]?$", each.name)
+
+    def test_keys(self) -> None:
+        """
+        The keys are those of a feed, of a known type; a group of keys is the last of them.
+        """
+        for each in all_scripts():
+            for key in each.keys:
+                self.assertIn(key.kind, KEY_KINDS, each.name)
+                self.assertTrue(hasattr(KEYS, key.name), f"{each.name}: {key.name}")
+            self.assertNotIn("keys", [key.kind for key in each.keys[:-1]], each.name)
+
+    def test_channels(self) -> None:
+        """
+        Channels are the first arguments, and the script publishes on just these.
+        """
+        for each in all_scripts():
+            kinds = [argument.kind for argument in each.arguments]
+            count = len(each.channels)
+            self.assertEqual(kinds[:count], ["channel"] * count, each.name)
+            for channel in each.channels:
+                self.assertTrue(hasattr(KEYS, channel), f"{each.name}: {channel}")
+            source = each.source.decode()
+            used = set(re.findall(r"\('PUBLISH', (\w+),", source))
+            self.assertEqual(used, set(each.channels), each.name)
+            self.assertEqual(source.count("'PUBLISH'"), len(re.findall(r"'PUBLISH', \w", source)))
+            self.assertEqual({p.split()[0] for p in each.publishes}, used, each.name)
+
+    def test_errors(self) -> None:
+        """
+        A script fails with just the codes that it declares, and each of them has an exception.
+        """
+        declared: set[str] = set()
+        for each in all_scripts():
+            source = each.source.decode()
+            codes = re.findall(r"redis\.error_reply\('([A-Z]+)[ ']", source)
+            self.assertEqual(source.count("error_reply"), len(codes), each.name)
+            # What Redis itself would say of such a key is no verdict of the script.
+            self.assertEqual(set(codes) - {"WRONGTYPE"}, set(each.errors), each.name)
+            declared.update(each.errors)
+        self.assertEqual(declared, set(SCRIPT_ERRORS))
+
+    def test_forbidden(self) -> None:
+        """
+        No script looks through all keys, rolls dice, raises, or asks for a newer Redis.
+        """
+        for each in all_scripts():
+            for words in (r"'(KEYS|SCAN|RANDOMKEY)'", r"math\.random", r"\berror\(", r"^#!"):
+                self.assertNotRegex(each.source.decode(), words, each.name)
+
+    def test_malformed(self) -> None:
+        """
+        A header that says too little, or in the wrong order, is refused when it is read.
+        """
+        with self.assertRaisesRegex(ValueError, "x/y: the header lacks Errors, Publishes"):
+            Script("x/y", b"-- Why.\n-- Returns: 1\nreturn 1")
+        with self.assertRaisesRegex(ValueError, r"x/y: KEYS\[2\] is out of order"):
+            Script("x/y", b"-- KEYS[2] ids list\n-- Returns: 1\n")
+
+
+class SampleTests(SynchronousTestCase):
+    """What the tests of all scripts know of each."""
+
+    def test_samples(self) -> None:
+        """
+        Each script has samples: one that looks at all its keys, and one for each of its errors.
+        """
+        self.assertEqual(set(SAMPLES), {each.name for each in all_scripts()})
+        for name, samples in SAMPLES.items():
+            self.assertTrue(any(s.whole and s.error is None for s in samples), name)
+            errors = {sample.error for sample in samples} - {None}
+            self.assertEqual(errors, set(script(name).errors), name)
+
+
+class LoaderTests(SynchronousTestCase):
+    """Scripts are found by name."""
+
+    def test_script(self) -> None:
+        """
+        A script is the file of that name, read once.
+        """
+        found = script("feed/publish")
+        source = (FOLDER / "feed" / "publish.lua").read_bytes()
+        self.assertEqual((found.name, found.source), ("feed/publish", source))
+        self.assertEqual(found.sha, hashlib.sha1(source).hexdigest().encode())
+        self.assertIs(script("feed/publish"), found)
+        self.assertEqual(found.returns, "integer  1 if it is new, 0 if it was edited")
+        self.assertRaises(FileNotFoundError, script, "feed/nothing")
+
+    def test_all_scripts(self) -> None:
+        """
+        Every file is a script; no two of them are the same.
+        """
+        paths = FOLDER.rglob("*.lua")
+        names = {str(path.relative_to(FOLDER).with_suffix("")) for path in paths}
+        self.assertEqual({each.name for each in all_scripts()}, names)
+        self.assertEqual(len({each.sha for each in all_scripts()}), len(names))
+
+    def test_bind(self) -> None:
+        """
+        A script is bound to a feed by its header; a group of keys is all that a feed may have.
+        """
+        bound = script("instance/delete").bind(KEYS, NAME)
+        self.assertEqual(bound.keys, (b"feeds", *KEYS.every_key()))
+        self.assertEqual(bound.channels, (b"delfeed",))
+
+
+class Connection:
+    """Keeps what is sent, until a test answers."""
+
+    def __init__(self) -> None:
+        self.sent: list[list[bytes]] = []
+        self._waiting: list[Deferred[Any]] = []
+
+    def send(self, command: bytes) -> Deferred[Any]:
+        reader = hiredis.Reader()
+        reader.feed(command)
+        return self.execute(*reader.gets())
+
+    def execute(self, *args: Any) -> Deferred[Any]:
+        self.sent.append(list(args))
+        self._waiting.append(Deferred())
+        return self._waiting[-1]
+
+    def answer(self, reply: object) -> None:
+        """Answer the oldest command."""
+        waiting = self._waiting.pop(0)
+        if isinstance(reply, Exception):
+            waiting.errback(reply)
+        else:
+            waiting.callback(reply)
+
+
+class CallTests(SynchronousTestCase):
+    """A script is called by its digest, and sent where Redis does not have it."""
+
+    missing = ScriptMissing("NOSCRIPT", "NOSCRIPT No matching script. Please use EVAL.")
+
+    def setUp(self) -> None:
+        self.redis = Connection()
+        self.finish = script("job/finish").bind(KEYS, NAME)
+        keys = (KEYS.claimed, KEYS.cancelled, KEYS.published, KEYS.items, KEYS.finishes)
+        self.parts = [b"5", *keys, KEYS.finish_channel, b"1", b"\x00\r\n"]
+
+    def call(self) -> Deferred[Any]:
+        """Finish a job."""
+        return self.finish(self.redis, (b"1", b"\x00\r\n"), id="1")
+
+    def test_by_digest(self) -> None:
+        """
+        Where Redis has it a call is one EVALSHA, and its result is what was to be made of it.
+        """
+        done = self.finish(self.redis, (b"1", b"\x00\r\n"), lambda *args: args, "more", id="1")
+        self.assertEqual(self.redis.sent, [[b"EVALSHA", self.finish.script.sha, *self.parts]])
+        self.redis.answer(1)
+        self.assertEqual(self.successResultOf(done), (1, "more"))
+
+    def test_missing(self) -> None:
+        """
+        Whenever Redis lacks a script it is sent whole, and nobody sees the difference.
+        """
+        for _ in range(2):
+            done = self.finish(self.redis, (b"1", b"\x00\r\n"), lambda *args: args, "more", id="1")
+            self.redis.answer(self.missing)
+            by_source = [b"EVAL", self.finish.script.source, *self.parts]
+            self.assertEqual(self.redis.sent[-1], by_source)
+            self.redis.answer(1)
+            self.assertEqual(self.successResultOf(done), (1, "more"))
+        self.assertEqual([args[0] for args in self.redis.sent], [b"EVALSHA", b"EVAL"] * 2)
+
+    def test_verdict(self) -> None:
+        """
+        The script's verdict is an exception with feed and id, however it was called.
+        """
+        verdict = server_error("JOBNOTCLAIMED")
+        done = self.call()
+        self.redis.answer(verdict)
+        error = self.failureResultOf(done, JobNotClaimed).value
+        self.assertEqual((error.feed, error.id, error.detail), (NAME, "1", ""))
+        done = self.call()
+        self.redis.answer(self.missing)
+        self.redis.answer(verdict)
+        self.failureResultOf(done, JobNotClaimed)
+
+    def test_detail(self) -> None:
+        """
+        What a script says behind its code is told to the user.
+        """
+        done = script("instance/create").bind(KEYS, NAME)(self.redis, ())
+        self.redis.answer(server_error("FEEDNOTFOUND it was a job"))
+        self.assertEqual(self.failureResultOf(done, FeedDoesNotExist).value.detail, "it was a job")
+
+    def test_server_error(self) -> None:
+        """
+        What Redis itself refuses names the feed; a server that lacks what it was just sent fails.
+        """
+        done = self.call()
+        self.redis.answer(server_error("WRONGTYPE Operation against a key"))
+        self.assertEqual(self.failureResultOf(done, WrongKeyType).value.feed, NAME)
+        done = self.call()
+        self.redis.answer(self.missing)
+        self.redis.answer(self.missing)
+        self.assertEqual(self.failureResultOf(done, ServerError).value.feed, NAME)
+        self.assertEqual(len(self.redis.sent), 3)
+
+    def test_lost(self) -> None:
+        """
+        A call whose connection broke is not sent again: it may have happened.
+        """
+        for first in ((), (self.missing,)):
+            done = self.call()
+            for reply in (*first, ConnectionLost("gone")):
+                self.redis.answer(reply)
+            self.failureResultOf(done, ConnectionLost)
+        self.assertEqual([args[0] for args in self.redis.sent], [b"EVALSHA", b"EVALSHA", b"EVAL"])
+
+    def test_load(self) -> None:
+        """
+        Redis is given every script at once; that it refuses them is nobody's error.
+        """
+        load(self.redis)
+        expected = [["SCRIPT", "LOAD", each.source] for each in all_scripts()]
+        self.assertEqual(self.redis.sent, expected)
+        for _ in expected:
+            self.redis.answer(server_error("NOPERM this user has no permissions"))

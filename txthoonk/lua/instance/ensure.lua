@@ -1,0 +1,65 @@
+-- Make sure that a feed of a type exists; set those of its options that are given.
+--
+-- An existing feed must be of that type. `feed` is what thoonk.py and thoonk.js write over the
+-- real type when they set an option, so there the keys are asked: a zset of ids is a feed's, a
+-- list is another type's.
+--
+-- KEYS[1] feeds    set   names of all feeds
+-- KEYS[2] config   hash  options of the feed
+-- KEYS[3] ids      any   ids of the feed, zset or list by type
+-- KEYS[4] handoff  any   ids on their way to a claim
+-- KEYS[5] seen     any   ids that maintenance has seen on their way
+-- KEYS[6] lost     any   ids that maintenance has seen in no state
+-- ARGV[1] newfeed   channel  feeds that were created
+-- ARGV[2] conffeed  channel  feeds whose options were set
+-- ARGV[3] name      text     of the feed
+-- ARGV[4] instance  text     who asks
+-- ARGV[5] wanted    text     type of the feed
+-- ARGV[6] options   pairs    option, value, ...; maybe none; an empty max_length is removed
+-- Returns: integer  1 if it was created, 0 if it was there
+-- Errors: WRONGFEEDTYPE
+-- Publishes: newfeed name NUL instance; conffeed name NUL instance
+local feeds, config, ids, handoff = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local seen, lost = KEYS[5], KEYS[6]
+local newfeed, conffeed, name, instance, wanted = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local options = {unpack(ARGV, 6)}
+
+local exists = redis.call('SISMEMBER', feeds, name) == 1
+local kind = redis.call('HGET', config, 'type')
+if exists and kind and kind ~= wanted then
+  local stored = redis.call('TYPE', ids).ok
+  if kind ~= 'feed' or stored ~= 'list' then
+    return redis.error_reply('WRONGFEEDTYPE it is a ' .. kind .. ', not a ' .. wanted)
+  end
+end
+local set, unset = {}, {}
+for i = 1, #options, 2 do
+  if options[i] == 'max_length' and options[i + 1] == '' then
+    unset[#unset + 1] = 'max_length'
+  else
+    set[#set + 1] = options[i]
+    set[#set + 1] = options[i + 1]
+  end
+end
+-- A name without a type keeps thoonk.py's listeners from starting.
+if not exists or not kind then
+  set[#set + 1] = 'type'
+  set[#set + 1] = wanted
+end
+if not exists then
+  redis.call('SADD', feeds, name)
+end
+if #set > 0 then
+  redis.call('HSET', config, unpack(set))
+end
+if #unset > 0 then
+  redis.call('HDEL', config, unpack(unset))
+end
+if not exists then
+  redis.call('DEL', handoff, seen, lost)
+  redis.call('PUBLISH', newfeed, name .. '\0' .. instance)
+end
+if #set > 0 or #unset > 0 then
+  redis.call('PUBLISH', conffeed, name .. '\0' .. instance)
+end
+return exists and 0 or 1

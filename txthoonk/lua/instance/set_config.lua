@@ -1,0 +1,35 @@
+-- Set options of a feed, just those that are given.
+--
+-- KEYS[1] feeds   set   names of all feeds
+-- KEYS[2] config  hash  options of the feed
+-- ARGV[1] conffeed  channel  feeds whose options were set
+-- ARGV[2] name      text     of the feed
+-- ARGV[3] instance  text     who sets them
+-- ARGV[4] options   pairs    option, value, ...; an empty max_length is removed: no limit
+-- Returns: integer  1
+-- Errors: FEEDNOTFOUND
+-- Publishes: conffeed name NUL instance
+local feeds, config = KEYS[1], KEYS[2]
+local conffeed, name, instance = ARGV[1], ARGV[2], ARGV[3]
+local options = {unpack(ARGV, 4)}
+
+if redis.call('SISMEMBER', feeds, name) == 0 then
+  return redis.error_reply('FEEDNOTFOUND')
+end
+local set, unset = {}, {}
+for i = 1, #options, 2 do
+  if options[i] == 'max_length' and options[i + 1] == '' then
+    unset[#unset + 1] = 'max_length'
+  else
+    set[#set + 1] = options[i]
+    set[#set + 1] = options[i + 1]
+  end
+end
+if #set > 0 then
+  redis.call('HSET', config, unpack(set))
+end
+if #unset > 0 then
+  redis.call('HDEL', config, unpack(unset))
+end
+redis.call('PUBLISH', conffeed, name .. '\0' .. instance)
+return 1

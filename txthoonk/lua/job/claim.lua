@@ -1,0 +1,84 @@
+-- Claim jobs: the one that a blocked get was handed, then available ones.
+--
+-- An id that is claimed, stalled or without an item is dropped: a peer may have queued it twice,
+-- or a peer's maintenance an id that was on its way to us.
+--
+-- KEYS[1] config     hash  options of the feed
+-- KEYS[2] ids        list  available jobs, the next one at the right
+-- KEYS[3] handoff    list  ids on their way to a claim
+-- KEYS[4] items      hash  id -> item
+-- KEYS[5] claimed    zset  claimed jobs by when they were claimed, milliseconds
+-- KEYS[6] cancelled  hash  id -> how often it was cancelled
+-- KEYS[7] stalled    set   stalled jobs
+-- KEYS[8] seen       zset  ids that maintenance has seen on their way
+-- ARGV[1] claim_channel  channel  jobs that were claimed
+-- ARGV[2] count          integer  how many at the most
+-- ARGV[3] handed         text     id that a blocked get was handed, or empty
+-- Returns: list  id, item, cancelled, ...
+-- Errors: FEEDNOTFOUND
+-- Publishes: claim_channel id
+local config, ids, handoff, items = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local claimed, cancelled, stalled, seen = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local claim_channel, count, handed = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local call = redis.call
+
+local options = call('HMGET', config, 'type', 'announce')
+if not options[1] then
+  return redis.error_reply('FEEDNOTFOUND')
+end
+call('LLEN', ids)
+call('LLEN', handoff)
+call('ZCARD', seen)
+local time = call('TIME')
+local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+local reply, done = {}, {}
+
+-- Claim those of the candidates that can be, after taking them off their list.
+local function claim(candidates, take)
+  local bodies = call('HMGET', items, unpack(candidates))
+  local claims = call('ZMSCORE', claimed, unpack(candidates))
+  local stalls = call('SMISMEMBER', stalled, unpack(candidates))
+  local counts = call('HMGET', cancelled, unpack(candidates))
+  take()
+  local scored = {}
+  for i, id in ipairs(candidates) do
+    if bodies[i] and not claims[i] and stalls[i] == 0 and not done[id] then
+      done[id] = true
+      scored[#scored + 1] = now
+      scored[#scored + 1] = id
+      reply[#reply + 1] = id
+      reply[#reply + 1] = bodies[i]
+      reply[#reply + 1] = tonumber(counts[i] or 0) or 0
+    end
+  end
+  if #scored > 0 then
+    call('ZADD', claimed, unpack(scored))
+  end
+end
+
+if handed ~= '' and call('LPOS', handoff, handed) then
+  claim({handed}, function()
+    call('LREM', handoff, -1, handed)
+    call('ZREM', seen, handed)
+  end)
+end
+while #reply < 3 * count do
+  local wanted = math.min(count - #reply / 3, 2000)
+  local candidates = call('LRANGE', ids, -wanted, -1)
+  if #candidates == 0 then
+    break
+  end
+  for i = 1, math.floor(#candidates / 2) do
+    local j = #candidates + 1 - i
+    candidates[i], candidates[j] = candidates[j], candidates[i]
+  end
+  claim(candidates, function()
+    call('RPOP', ids, #candidates)
+  end)
+end
+if options[2] ~= '0' then
+  for i = 1, #reply, 3 do
+    call('PUBLISH', claim_channel, reply[i])
+  end
+end
+return reply
