@@ -1,0 +1,197 @@
+"""What can be said to an instance of Thoonk, whichever way it is connected."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+
+from txthoonk._deferred import ignore
+from txthoonk.keys import FEEDS, FeedKeys, check_name, decode, encode
+from txthoonk.redis import Redis
+from txthoonk.scripts import Connection, script
+from txthoonk.serializers import Serializer
+from txthoonk.types import Feed, Job, Queue, SortedFeed
+from txthoonk.types.base import FeedBaseType, read_config
+from txthoonk.types.blocked import Blocked, Source
+from txthoonk.types.options import encode_options
+
+__all__ = ["Instance"]
+
+
+class Instance:
+    """The verbs that are about feeds rather than in them.
+
+    :ivar uuid: who we are in messages about feeds.
+    :ivar feed_types: name of a type -> its class.
+    """
+
+    connect_timeout: float = 10.0
+    ping_interval: float = 10.0
+
+    @property
+    def redis(self) -> Connection:
+        """Where commands go."""
+        raise NotImplementedError
+
+    def __init__(self) -> None:
+        self.uuid = uuid.uuid4().hex
+        self.feed_types: dict[str, type[FeedBaseType]] = {}
+        self._blocked: dict[tuple[str, str], Blocked[Any]] = {}
+        self._waits = True
+        for feed_type in (Feed, SortedFeed, Queue, Job):
+            self.feed_types[feed_type.TYPE] = feed_type
+
+    # -- feeds ------------------------------------------------------------------------------
+
+    def create_feed(
+        self, name: str, config: Mapping[str, Any] | None = None, **options: Any
+    ) -> Deferred[FeedBaseType | None]:
+        """Create a feed that does not exist.
+
+        :param name: of the feed.
+        :param config: options as a mapping; ``type`` says which type, ``feed`` if not given.
+        :param options: as keywords; ``type`` may be one of them.
+        :returns: fires with a handle on it, or None if the type is none that was registered.
+        :raises FeedExists: (as a failure) if it does; nothing is written.
+        :raises TypeError: if the type has no such option.
+        """
+        given = dict(config or {})
+        kind = options.pop("type", given.pop("type", Feed.TYPE))
+        if not isinstance(kind, str) or not kind:
+            raise ValueError(f"the type of feed {name!r} is a name, not {kind!r}")
+        feed_type = self.feed_types.get(kind)
+        handle = None if feed_type is None else feed_type(self, name, given, **options)
+        allowed = FeedBaseType.OPTIONS if feed_type is None else feed_type.OPTIONS
+        pairs = encode_options(allowed, options, given)
+        # No entry is how Redis says that there is no limit.
+        pairs = [p for i in range(0, len(pairs), 2) if pairs[i + 1] for p in pairs[i : i + 2]]
+        return self._call("create", name, b"type", encode(kind), *pairs).addCallback(
+            lambda _: None if handle is None else handle.made()
+        )
+
+    def delete_feed(self, name: str) -> Deferred[bool]:
+        """Delete a feed with all its keys.
+
+        :returns: fires with True.
+        :raises FeedDoesNotExist: (as a failure) if there is none of that name.
+        """
+        return self._call("delete", name).addCallback(bool)
+
+    def feed_exists(self, name: str) -> Deferred[bool]:
+        """Whether there is a feed of that name."""
+        check_name(name)
+        return self.redis.execute("SISMEMBER", FEEDS, encode(name)).addCallback(bool)
+
+    def get_feed_names(self) -> Deferred[set[str]]:
+        """The names of all feeds, of whatever type."""
+        return self.redis.execute("SMEMBERS", FEEDS).addCallback(
+            lambda names: {decode(name) for name in names}
+        )
+
+    def get_config(self, name: str) -> Deferred[dict[str, str]]:
+        """A feed's options, with ``type``.
+
+        :raises FeedDoesNotExist: (as a failure) if there is none of that name.
+        """
+        keys = FeedKeys(encode(check_name(name)))
+        bound = script("instance/get_config").bind(keys, name)
+        return bound(self.redis, (encode(name),), read_config)
+
+    def set_config(
+        self, name: str, config: Mapping[str, Any] | None = None, **options: Any
+    ) -> Deferred[None]:
+        """Set options of a feed of whatever type, just those that are given.
+
+        :param config: options as a mapping, and whatever else is to be stored with them;
+            ``max_length`` of ``None`` or ``0`` takes the limit away.
+        :raises FeedDoesNotExist: (as a failure) if there is none of that name.
+        """
+        allowed = frozenset().union(*(kind.OPTIONS for kind in self.feed_types.values()))
+        pairs = encode_options(allowed, options, config)
+        return self._call("set_config", name, *pairs).addCallback(ignore)
+
+    def _call(self, verb: str, name: str, *args: bytes) -> Deferred[Any]:
+        data = encode(check_name(name))
+        bound = script(f"instance/{verb}").bind(FeedKeys(data), name)
+        return bound(self.redis, (data, encode(self.uuid), *args))
+
+    def register_feedtype(self, name: str, feed_type: type[FeedBaseType]) -> None:
+        """Let a class of one's own be a type of feed.
+
+        :param name: of the type in Redis; also of the method that makes handles of it.
+        :param feed_type: a subclass of one of the four types.
+        :raises TypeError: if it is no such class.
+        :raises ValueError: if the name is taken by something else.
+        """
+        if not (isinstance(feed_type, type) and issubclass(feed_type, FeedBaseType)):
+            raise TypeError(f"a type of feed is a subclass of one, {feed_type!r} is none")
+        if not name.isidentifier() or (name not in self.feed_types and hasattr(self, name)):
+            raise ValueError(f"{name!r} cannot be the name of a type of feed")
+        if getattr(feed_type, "TYPE", None) != name:
+            # Not set on the class itself: it may be another type elsewhere.
+            feed_type = type(feed_type.__name__, (feed_type,), {"TYPE": name})
+        self.feed_types[name] = feed_type
+        setattr(self, name, self._maker(feed_type))
+
+    def _maker(self, feed_type: type[FeedBaseType]) -> Callable[..., Any]:
+        """What makes handles of a type that was registered."""
+        raise NotImplementedError
+
+    def publish_channel(self, channel: str, *args: str) -> Deferred[int]:
+        """Publish a message of one's own: *args*, divided by NULs.
+
+        :returns: fires with how many got it.
+        """
+        return self.redis.execute("PUBLISH", encode(channel), encode("\x00".join(args)))
+
+    # -- waiting ----------------------------------------------------------------------------
+
+    def blocked(self, feed: FeedBaseType) -> Blocked[Any]:
+        """What the waiting gets of one feed share; for the types."""
+        # By type too: a get on a handle of the wrong type must not spoil it for the others.
+        known_as = (feed.TYPE, feed.name)
+        blocked = self._blocked.get(known_as)
+        if blocked is None:
+            source: Source[Any] = feed  # type: ignore[assignment]  # queues and jobs are sources
+            blocked = self._blocked[known_as] = Blocked(self, feed, source)
+            if not self._waits:
+                blocked.stop()
+        return blocked
+
+    def open_connection(self) -> Deferred[Redis]:
+        """A connection of its own, logged in; for gets that block."""
+        raise NotImplementedError
+
+    def get_reactor(self) -> IReactorTime:
+        """The reactor this instance runs on."""
+        raise NotImplementedError
+
+    def subscribe(
+        self,
+        name: str,
+        *,
+        serializer: str | Serializer = "text",
+        **handlers: Callable[[Any], object],
+    ) -> Deferred[Any]:
+        """Call handlers for the events of a feed."""
+        raise NotImplementedError
+
+    def start_waiting(self) -> None:
+        """Let gets wait, after :meth:`stop_waiting`."""
+        self._waits = True
+        self._blocked.clear()
+
+    def stop_waiting(self, error: Exception | None = None) -> Deferred[None]:
+        """Fail every get that waits, and every one that comes.
+
+        :param error: what those that wait fail with; ``NotConnected`` if not given.
+        :returns: fires when their connections are closed.
+        """
+        self._waits = False
+        blocked, self._blocked = self._blocked, {}
+        stopping = [each.stop(error) for each in blocked.values()]
+        return gatherResults(stopping, consumeErrors=True).addBoth(ignore)

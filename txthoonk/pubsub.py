@@ -1,0 +1,359 @@
+"""Handlers for messages, and the subscriptions in Redis that they need.
+
+A :class:`Hub` knows what its users want to hear, whatever connection there is: it subscribes when
+the first handler of a channel comes, unsubscribes when the last goes, and does it all again on a
+new connection. Who else listens to the same channel makes no difference to anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from copy import copy
+from inspect import iscoroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txthoonk._deferred import first_failure, ignore
+from txthoonk.errors import NotConnected, ServerError
+from txthoonk.globs import compile_glob
+from txthoonk.redis import RedisSubscriber
+
+__all__ = ["Hub", "Listener", "Wish"]
+
+#: Makes of a payload what handlers get; handlers with the same one share what it made.
+Read = Callable[[bytes], Any]
+#: Gets what a ``Read`` made; may return a Deferred or a coroutine.
+Handler = Callable[[Any], object]
+#: Says of a channel that matches a pattern how its messages are read, and what is called.
+Choose = Callable[[bytes], tuple[Read, Handler]]
+
+#: Channels of one SUBSCRIBE when a connection takes over.
+BATCH = 1000
+
+
+class Listener:
+    """Someone who hears messages on channels and on patterns of channels.
+
+    A message reaches it once, however many of these match.
+
+    :param channels: channel -> how its messages are read, and what is called.
+    :param patterns: pattern -> the same, by channel.
+    """
+
+    __slots__ = ("channels", "order", "patterns")
+
+    def __init__(
+        self,
+        channels: dict[bytes, tuple[Read, Handler]],
+        patterns: dict[bytes, Choose] | None = None,
+    ) -> None:
+        self.channels = channels
+        self.patterns = patterns or {}
+        #: Redis sends a message once for the channel and once for each pattern: the first of
+        #: these that matches is the one that counts.
+        self.order = tuple(self.patterns)
+
+    def counts(self, pattern: bytes, channel: bytes) -> bool:
+        """Whether *pattern* is the one by which this listener hears of *channel*."""
+        if channel in self.channels:
+            return False
+        if len(self.order) == 1:
+            return True
+        for each in self.order:
+            if each == pattern or compile_glob(each).fullmatch(channel):
+                break
+        return each == pattern
+
+
+class Wish:
+    """A channel or pattern that someone wants to hear."""
+
+    __slots__ = ("asked", "calls", "confirmed", "listeners", "name", "waiting")
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+        self.listeners: dict[Listener, None] = {}  # a set that keeps its order
+        #: How a message is read (None: as for the one before), what is called, and for whom;
+        #: None until it is needed.
+        self.calls: tuple[tuple[Read | None, Handler, Listener], ...] | None = None
+        #: Whether this connection was asked for it, and has confirmed it.
+        self.asked = self.confirmed = False
+        self.waiting: list[Deferred[None]] = []
+
+    def group(self) -> tuple[tuple[Read | None, Handler, Listener], ...]:
+        """Make ``calls``: those who read alike come together."""
+        groups: dict[Read, list[tuple[Handler, Listener]]] = {}
+        for listener in self.listeners:
+            if self.name in listener.channels:
+                read, handler = listener.channels[self.name]
+                groups.setdefault(read, []).append((handler, listener))
+        self.calls = tuple(
+            (None if i else read, *call)
+            for read, calls in groups.items()
+            for i, call in enumerate(calls)
+        )
+        return self.calls
+
+    def when_confirmed(self) -> Deferred[None]:
+        """Fires when Redis has confirmed it, at once if it has."""
+        done: Deferred[None] = Deferred(self._give_up)
+        if self.confirmed:
+            done.callback(None)
+        else:
+            self.waiting.append(done)
+        return done
+
+    def _give_up(self, done: Deferred[None]) -> None:
+        if done in self.waiting:
+            self.waiting.remove(done)
+
+    def confirm(self) -> None:
+        self.confirmed = True
+        waiting, self.waiting = self.waiting, []
+        for each in waiting:
+            if not each.called:  # one may give up another
+                each.callback(None)
+
+    def refuse(self, error: Exception) -> bool:
+        """Fail all that wait for it; says whether there were any."""
+        waiting, self.waiting = self.waiting, []
+        for each in waiting:
+            if not each.called:
+                each.errback(copy(error))
+        return bool(waiting)
+
+
+class Hub:
+    """What is heard on one subscriber connection after another.
+
+    :param get_reactor: gives the clock.
+    :param timeout: seconds that a subscription waits for a connection.
+    :param not_connected: says why there is no connection.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        get_reactor: Callable[[], IReactorTime],
+        timeout: float,
+        not_connected: Callable[[], Exception] | None = None,
+    ) -> None:
+        self._get_reactor = get_reactor
+        self._timeout = timeout
+        self._not_connected = not_connected or self._lost
+        self._connection: RedisSubscriber | None = None
+        self._why: Exception | None = None
+        self._refusal: Exception | None = None
+        self._channels: dict[bytes, Wish] = {}
+        self._patterns: dict[bytes, Wish] = {}
+
+    # -- connections ------------------------------------------------------------------------
+
+    @property
+    def attached(self) -> bool:
+        """Whether it has a connection."""
+        return self._connection is not None
+
+    def attach(self, connection: RedisSubscriber) -> Deferred[Any]:
+        """Use this connection from now on.
+
+        :returns: fires with it when Redis has answered for everything that is wanted. What it
+            refuses is logged, and asked for again on the next connection.
+        :raises ConnectionFailed: (as a failure) if the connection broke.
+        """
+        connection.messageReceived = self.message  # type: ignore[method-assign,assignment]  # no keywords
+        connection.patternMessageReceived = self.pattern_message  # type: ignore[method-assign,assignment]  # no keywords
+        self._connection = connection
+        connection.when_lost().addCallback(self._detach, connection)
+        steps = []
+        for wishes in (self._channels, self._patterns):
+            wanted = list(wishes.values())
+            batches = [wanted[i : i + BATCH] for i in range(0, len(wanted), BATCH)]
+            steps += [self._ask(connection, wishes, batch) for batch in batches]
+        return gatherResults(steps, consumeErrors=True).addCallbacks(
+            lambda _: connection, first_failure
+        )
+
+    def _detach(self, why: Exception, connection: RedisSubscriber) -> None:
+        if self._connection is connection:
+            self._connection = None
+            self._why = why
+            for wish in self._wishes():
+                wish.asked = wish.confirmed = False
+
+    def _lost(self) -> Exception:
+        return NotConnected(f"no connection to Redis: {self._why or 'none was made yet'}")
+
+    def _wishes(self) -> list[Wish]:
+        return [*self._channels.values(), *self._patterns.values()]
+
+    def _ask(
+        self, connection: RedisSubscriber, wishes: dict[bytes, Wish], wanted: list[Wish]
+    ) -> Deferred[Any]:
+        """Subscribe; fires when Redis has answered, fails if the connection broke instead."""
+
+        def confirmed(_: object) -> None:
+            for wish in wanted:
+                wish.confirm()
+
+        def refused(failure: Failure) -> Any:
+            error = failure.value
+            if not isinstance(error, ServerError) or self._connection is not connection:
+                return failure  # the next connection asks again
+            if len(wanted) > 1:
+                # One that is not allowed has Redis refuse them all.
+                singly = [self._ask(connection, wishes, [w]) for w in wanted if w.listeners]
+                return gatherResults(singly, consumeErrors=True).addErrback(first_failure)
+            wish = wanted[0]
+            wish.asked = False
+            if not wish.refuse(error) and wish.listeners:
+                self.log.error("Redis refuses {channel!r}: {why}", channel=wish.name, why=error)
+            return None
+
+        for wish in wanted:
+            wish.asked = True
+        plain = wishes is self._channels
+        subscribe = connection.subscribe if plain else connection.psubscribe
+        return subscribe(*[wish.name for wish in wanted]).addCallbacks(confirmed, refused)
+
+    # -- what is wanted ---------------------------------------------------------------------
+
+    def add(self, listener: Listener) -> Deferred[Listener]:
+        """Let *listener* hear.
+
+        :returns: fires with it when Redis has confirmed all it wants; what is published from
+            then on reaches it.
+        :raises NotConnected: (as a failure) if that took longer than the time-out.
+        :raises PermissionDenied: (as a failure) if the Redis user may not.
+        """
+        if self._refusal is not None:
+            return fail(copy(self._refusal))
+        wishes = [
+            *self._want(self._channels, listener.channels, listener),
+            *self._want(self._patterns, listener.patterns, listener),
+        ]
+        steps = [wish.when_confirmed() for wish in wishes]
+
+        def failed(failure: Failure) -> Failure:
+            self.remove(listener)
+            for step in steps:
+                step.cancel()
+            return first_failure(failure)
+
+        confirmed = gatherResults(steps, consumeErrors=True)
+        confirmed.addTimeout(self._timeout, self._get_reactor(), self._late)
+        return confirmed.addCallbacks(lambda _: listener, failed)
+
+    def _late(self, _: object, seconds: float) -> Any:
+        if self._connection is None:
+            raise self._not_connected()
+        raise NotConnected(f"Redis has not confirmed the subscription in {seconds:g} seconds")
+
+    def remove(self, listener: Listener) -> None:
+        """Let *listener* hear no more, from this moment."""
+        self._drop(self._channels, listener.channels, listener)
+        self._drop(self._patterns, listener.patterns, listener)
+
+    def refuse(self, error: Exception) -> None:
+        """Fail all that wait for Redis, and all that come, until :meth:`accept`."""
+        self._refusal = error
+        self.give_up(error)
+
+    def give_up(self, error: Exception) -> None:
+        """Fail all that wait for Redis."""
+        for wish in self._wishes():
+            wish.refuse(error)
+
+    def accept(self) -> None:
+        """Let those that come wait."""
+        self._refusal = None
+
+    def _want(
+        self, wishes: dict[bytes, Wish], names: Iterable[bytes], listener: Listener
+    ) -> list[Wish]:
+        wanted, new = [], []
+        for name in names:
+            wish = wishes.get(name)
+            if wish is None:
+                wish = wishes[name] = Wish(name)
+            if not wish.asked:
+                new.append(wish)
+            wish.listeners[listener] = None
+            wish.calls = None
+            wanted.append(wish)
+        if new and self._connection is not None:
+            self._ask(self._connection, wishes, new).addErrback(ignore)
+        return wanted
+
+    def _drop(self, wishes: dict[bytes, Wish], names: Iterable[bytes], listener: Listener) -> None:
+        unwanted = []
+        for name in names:
+            wish = wishes.get(name)
+            if wish is None or listener not in wish.listeners:
+                continue
+            del wish.listeners[listener]
+            wish.calls = None
+            if not wish.listeners:
+                del wishes[name]
+                unwanted.append(name)
+        connection = self._connection
+        if unwanted and connection is not None:
+            plain = wishes is self._channels
+            unsubscribe = connection.unsubscribe if plain else connection.punsubscribe
+            unsubscribe(*unwanted).addErrback(ignore)
+
+    # -- messages ---------------------------------------------------------------------------
+
+    def message(self, channel: bytes, payload: bytes) -> None:
+        """A message came on a channel."""
+        wish = self._channels.get(channel)
+        if wish is None:
+            return
+        calls = wish.calls
+        if calls is None:
+            calls = wish.group()
+        for read, handler, listener in calls:
+            if read is not None:
+                event = read(payload)
+            if wish.calls is not calls and listener not in wish.listeners:
+                continue  # the handler before has stopped this one
+            try:  # as in _handle, which would be one more call for each message
+                outcome = handler(event)
+                if outcome is not None:
+                    self._follow(outcome, channel)
+            except Exception:
+                self._failed(Failure(), channel)
+
+    def pattern_message(self, pattern: bytes, channel: bytes, payload: bytes) -> None:
+        """A message came on a channel that matches a pattern."""
+        wish = self._patterns.get(pattern)
+        if wish is None:
+            return
+        for listener in tuple(wish.listeners):
+            if listener in wish.listeners and listener.counts(pattern, channel):
+                read, handler = listener.patterns[pattern](channel)
+                self._handle(handler, read(payload), channel)
+
+    def _handle(self, handler: Handler, event: Any, channel: bytes) -> None:
+        """Call a handler; whatever becomes of it is its own affair."""
+        try:
+            outcome = handler(event)
+            if outcome is not None:
+                self._follow(outcome, channel)
+        except Exception:
+            self._failed(Failure(), channel)
+
+    def _follow(self, outcome: object, channel: bytes) -> None:
+        """A handler may be ``async`` or return a Deferred: its failure is logged."""
+        if iscoroutine(outcome):
+            outcome = Deferred.fromCoroutine(outcome)
+        if isinstance(outcome, Deferred):
+            outcome.addErrback(self._failed, channel)
+
+    def _failed(self, failure: Failure, channel: bytes) -> None:
+        self.log.failure("A handler of {channel!r} failed", failure=failure, channel=channel)

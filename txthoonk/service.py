@@ -1,0 +1,326 @@
+"""Thoonk: the one object that a user holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredLock, fail, succeed
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.logger import Logger
+
+from txthoonk._deferred import returns_deferred
+from txthoonk.errors import NotConnected, ThoonkError
+from txthoonk.instance import Instance
+from txthoonk.link import Link, connect
+from txthoonk.pubsub import Hub
+from txthoonk.redis import Redis, RedisSubscriber
+from txthoonk.scripts import load
+from txthoonk.serializers import Serializer
+from txthoonk.subscriptions import Handlers, Subscription
+from txthoonk.target import EMBEDDED, Target
+from txthoonk.types import Feed, Job, Queue, SortedFeed
+from txthoonk.types.base import FeedBaseType
+
+__all__ = ["Thoonk"]
+
+
+class Thoonk(Instance, Service):
+    """An instance of Thoonk, as a Twisted service.
+
+    It connects when it is started (``setServiceParent``, ``startService``, or ``async with``),
+    reconnects whenever it has to, and subscribes again to what it was subscribed to. It has one
+    connection for commands, one for messages once something is subscribed to, and one for each
+    feed that something is taken from.
+
+    While there is no connection calls wait at most *connect_timeout* seconds, at most
+    *max_pending* of them, and then fail with ``NotConnected``: nothing was sent. What was in
+    flight when a connection broke fails with ``ConnectionLost``: it *may* have happened, and is
+    not sent again by itself.
+
+    :param target: ``redis://``, ``rediss://`` or ``redis+unix://`` URL, endpoint string,
+        endpoint, or ``"embedded:"`` for a server of our own that goes when we go.
+    :param reactor: the global one if not given.
+    :param dialect: of the wire; there is ``"contract"``.
+    :param connect_timeout: seconds.
+    :param max_pending: calls.
+    :param ping_interval: seconds of silence after which a connection is pinged.
+    :param ping_timeout: seconds that a ping, or a login, may take before the connection is
+        given up and another one made.
+    :param client_name: shown by ``CLIENT LIST``.
+    :raises ValueError: if *target* or *dialect* is none.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        target: str | IStreamClientEndpoint = "redis://localhost:6379/0",
+        *,
+        reactor: Any = None,
+        dialect: str = "contract",
+        connect_timeout: float = 10.0,
+        max_pending: int = 10_000,
+        ping_interval: float = 10.0,
+        ping_timeout: float = 5.0,
+        client_name: str = "txthoonk",
+    ) -> None:
+        super().__init__()
+        if dialect != "contract":
+            raise ValueError(f"no dialect {dialect!r}; there is 'contract'")
+        if reactor is None:
+            from twisted.internet import reactor
+        self._reactor = reactor
+        self._target = None if target == EMBEDDED else Target.parse(target)
+        if self._target is not None:
+            self._target.endpoint(reactor)  # what cannot be is told now
+        self._embedded: Any = None
+        self._endpoint: IStreamClientEndpoint | None = None
+        self._settings = {
+            "client_name": client_name,
+            "ping_interval": ping_interval,
+            "ping_timeout": ping_timeout,
+            "reactor": reactor,
+        }
+        self.connect_timeout = connect_timeout
+        self.ping_interval = ping_interval
+        self._commands: Link[Redis] = Link(
+            reactor, self._make, self._prepare, connect_timeout, max_pending
+        )
+        self._hub = Hub(self.get_reactor, connect_timeout, self._no_messages)
+        self._handlers = Handlers(self._hub)
+        self._messages: Link[RedisSubscriber] = Link(
+            reactor, self._make_subscriber, self._hub.attach, connect_timeout, max_pending
+        )
+        self._wants_messages = False
+        self._lock = DeferredLock()  # a start waits for the stop before it
+
+    @property
+    def redis(self) -> Link[Redis]:
+        """For raw commands: ``redis.execute("HGETALL", key)``, or a method of that name."""
+        return self._commands
+
+    # -- handles ----------------------------------------------------------------------------
+
+    def feed(self, name: str, **options: Any) -> Feed:
+        """A handle on a feed; see :class:`~txthoonk.types.feed.Feed` for its options."""
+        return Feed(self, name, **options)
+
+    def sorted_feed(self, name: str, **options: Any) -> SortedFeed:
+        """A handle on a sorted feed; see :class:`~txthoonk.types.sorted_feed.SortedFeed`."""
+        return SortedFeed(self, name, **options)
+
+    list = sorted_feed
+
+    def queue(self, name: str, **options: Any) -> Queue:
+        """A handle on a queue; see :class:`~txthoonk.types.queue.Queue`."""
+        return Queue(self, name, **options)
+
+    def job(self, name: str, **options: Any) -> Job:
+        """A handle on a feed of jobs; see :class:`~txthoonk.types.job.Job`."""
+        return Job(self, name, **options)
+
+    def _maker(self, feed_type: type[FeedBaseType]) -> Callable[..., Any]:
+        return lambda name, **options: feed_type(self, name, **options)
+
+    # -- events -----------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        name: str,
+        *,
+        serializer: str | Serializer = "text",
+        **handlers: Callable[[Any], object],
+    ) -> Deferred[Subscription]:
+        """Call handlers for the events of one feed, whatever its type.
+
+        Each handler gets one event object of :mod:`txthoonk.events`. It may return a Deferred or
+        be ``async``; one that fails is logged and hurts nobody. What is published while the
+        connection is down is not heard. Messages cross the databases of a server, in every
+        Thoonk: a feed of that name in another database is heard too.
+
+        :param name: of the feed, as it is: never a pattern.
+        :param serializer: for items and results.
+        :param handlers: ``create config delete``, ``publish edit retract position`` of feeds
+            (``move`` is ``position``), ``put claim finish`` of jobs.
+        :returns: fires with the subscription once Redis has confirmed it.
+        :raises NotConnected: (as a failure) if that took longer than ``connect_timeout``.
+        :raises TypeError: if there is no such kind of event.
+        """
+        return self._listen(self._handlers.subscribe(name, handlers, serializer))
+
+    def subscribe_pattern(
+        self,
+        pattern: str | Iterable[str],
+        *,
+        serializer: str | Serializer = "text",
+        **handlers: Callable[[Any], object],
+    ) -> Deferred[Subscription]:
+        """Call handlers for the events of all feeds whose name matches, feeds born later too.
+
+        A message is handled once, however many patterns match. Each pattern costs the server a
+        little with every message that anybody publishes.
+
+        :param pattern: Redis's: ``*``, ``?``, ``[ab]``, ``[^a]``, backslash; or several.
+        """
+        return self._listen(self._handlers.subscribe_pattern(pattern, handlers, serializer))
+
+    def register_handler(self, event: str, handler: Callable[..., object]) -> Deferred[int]:
+        """Call a handler in one of the older forms.
+
+        :param event: ``create_notice delete_notice`` (feed), ``publish_notice`` (feed, item,
+            id), ``retract_notice`` (feed, id) and thoonk.py's ``create delete publish edit
+            retract position finish`` with its arguments, for every feed (a job that is put is
+            published); or the name of a channel, whose handlers get the parts of the message, as
+            in 0.1.
+        :returns: fires with an id for :meth:`remove_handler`.
+        """
+        return self._listen(self._handlers.register(event, handler))
+
+    def remove_handler(self, id: int) -> Deferred[bool]:
+        """Call a handler no more.
+
+        :returns: fires with whether there was one.
+        """
+        return succeed(self._handlers.remove(id))
+
+    def _listen(self, adding: Deferred[Any]) -> Deferred[Any]:
+        self._wants_messages = True
+        if self._endpoint is not None and not self._messages.started:
+            self._messages.start(self._endpoint)
+        return adding
+
+    # -- life -------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Connect, and stay connected; after :meth:`stopService` once more."""
+        if self.running:
+            return
+        super().startService()
+        self._commands.accept()
+        self._hub.accept()
+        self._lock.run(self._begin)
+
+    def _begin(self) -> None:
+        if not self.running:
+            return  # stopped while it waited for an earlier stop
+        self.start_waiting()
+        if self._target is not None:
+            self._connect(self._target)
+        else:
+            self._start_embedded()
+
+    @returns_deferred
+    async def _start_embedded(self) -> None:
+        from txthoonk.embedded import EmbeddedRedis
+
+        self._embedded = embedded = EmbeddedRedis(reactor=self._reactor)
+        try:
+            await embedded.start()
+        except Exception as error:  # also that it was stopped meanwhile
+            if self._embedded is embedded:
+                self.log.error("No Redis: {why}", why=error)
+                self._refuse(error if isinstance(error, ThoonkError) else NotConnected(str(error)))
+            return
+        self.log.info("An embedded Redis serves at {url}", url=embedded.url)
+        if self._embedded is embedded:
+            self._connect(Target.parse(embedded.url))
+
+    def _connect(self, target: Target) -> None:
+        self._target_now = target
+        self._endpoint = target.endpoint(self._reactor)
+        self._commands.start(self._endpoint)
+        if self._wants_messages:
+            self._messages.start(self._endpoint)
+
+    def _refuse(self, error: Exception) -> None:
+        self._hub.refuse(error)
+        self._commands.refuse(error)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop in order: waiting gets, then messages, then commands, then an embedded server.
+
+        :returns: fires when nothing is left open. What is still waited for fails.
+        """
+        super().stopService()
+        self._refuse(NotConnected("stopped"))
+        return self._lock.run(self._stop)
+
+    async def _stop(self) -> None:
+        self._endpoint = None
+        await self.stop_waiting()
+        await self._messages.stop()
+        await self._commands.stop()
+        embedded, self._embedded = self._embedded, None
+        if embedded is not None:
+            await embedded.stop()
+
+    async def __aenter__(self) -> Thoonk:
+        self.startService()
+        try:
+            await self.when_connected()
+        except BaseException:
+            await self.stopService()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stopService()
+
+    def when_connected(self) -> Deferred[Thoonk]:
+        """Fires with this instance when it is connected, at once if it is.
+
+        :raises NotConnected: (as a failure) if it was not within ``connect_timeout``.
+        :raises ServerNotFound: (as a failure) if there is no program for ``"embedded:"``.
+        """
+        return self._commands.when_connected().addCallback(lambda _: self)
+
+    # -- connections ------------------------------------------------------------------------
+
+    def get_reactor(self) -> Any:
+        """The reactor this instance runs on."""
+        return self._reactor
+
+    def _login(self) -> dict[str, Any]:
+        target = self._target_now
+        return {
+            "db": target.db,
+            "username": target.username,
+            "password": target.password,
+            **self._settings,
+        }
+
+    def _make(self) -> Redis:
+        return Redis(**self._login())
+
+    def _make_subscriber(self) -> RedisSubscriber:
+        return RedisSubscriber(**self._login())
+
+    def _no_messages(self) -> Exception:
+        return self._messages.not_connected()
+
+    def _prepare(self, redis: Redis) -> Deferred[Any]:
+        load(redis)
+        return succeed(redis)
+
+    def open_connection(self) -> Deferred[Redis]:
+        """A connection of its own, logged in; for gets that block.
+
+        :raises NotConnected: (as a failure) if there is nobody there, or this is not started.
+        """
+        if self._endpoint is not None:
+            return connect(self._endpoint, self._make)
+
+        def started(_: object) -> Deferred[Redis]:
+            if self._endpoint is None:  # and stopped meanwhile
+                return fail(self._commands.not_connected())
+            return connect(self._endpoint, self._make)
+
+        return self._commands.when_connected().addCallback(started)
