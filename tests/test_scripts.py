@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import txthoonk
 from tests.samples import KEYS, NAME, SAMPLES
+from tools import document_scripts
 from txthoonk.errors import (
     SCRIPT_ERRORS,
     ConnectionLost,
@@ -309,3 +310,13 @@ class CallTests(SynchronousTestCase):
         self.assertEqual(self.redis.sent, expected)
         for _ in expected:
             self.redis.answer(server_error("NOPERM this user has no permissions"))
+
+
+class PageTests(SynchronousTestCase):
+    """The page that describes the scripts."""
+
+    def test_page(self) -> None:
+        """
+        docs/scripts.rst says what the scripts' headers say.
+        """
+        self.assertEqual(document_scripts.PAGE.read_text(), document_scripts.page())

@@ -102,6 +102,11 @@ class Script:
             yield line
 
     @property
+    def comment(self) -> str:
+        """The header, as it is written."""
+        return "".join(f"{line}\n" for line in self._header())
+
+    @property
     def channels(self) -> tuple[str, ...]:
         """Names of the channels it publishes on; they are its first arguments."""
         return tuple(a.name for a in self.arguments if a.kind == "channel")
