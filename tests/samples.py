@@ -115,7 +115,7 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         reads(("RPUSH", "ids", "a"), *HANDED, args=(b"z",), reply=0),
     ),
     "handoff/recover": (
-        grows(("RPUSH", "ids", "a"), HANDED[0], args=(b"5000", b"500"), reply=0),
+        shrinks(("RPUSH", "ids", "a"), HANDED[0], args=(b"5000", b"500"), reply=0),
         shrinks(("RPUSH", "ids", "a"), *HANDED, args=(b"5000", b"500")),
     ),
     "instance/create": (
@@ -132,7 +132,11 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         shrinks(LISTED, *FULL, args=(*WHO, b"feed", b"max_length", b""), reply=0),
         reads(LISTED, FEED, args=(*WHO, b"feed"), reply=0),
         reads(LISTED, FEED, ("RPUSH", "ids", "a"), args=(*WHO, b"job"), reply=0),
+        reads(LISTED, FEED, ("SET", "finishes", "1"), args=(*WHO, b"job"), reply=0),
+        reads(LISTED, FEED, ("SET", "idincr", "1"), args=(*WHO, b"sorted_feed"), reply=0),
         refuses("WRONGFEEDTYPE", LISTED, *FULL, args=(*WHO, b"job")),
+        refuses("WRONGFEEDTYPE", LISTED, FEED, args=(*WHO, b"job")),
+        refuses("WRONGFEEDTYPE", LISTED, FEED, ("RPUSH", "ids", "a"), args=(*WHO, b"feed")),
     ),
     "instance/get_config": (
         reads(LISTED, FEED, args=WHO[:1], reply=[b"type", b"feed"]),
@@ -142,6 +146,7 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         grows(LISTED, FEED, args=(*WHO, b"title", b"T", b"max_length", b"")),
         shrinks(LISTED, *FULL, args=(*WHO, b"max_length", b"")),
         refuses("FEEDNOTFOUND", args=(*WHO, b"title", b"T")),
+        refuses("WRONGFEEDTYPE", LISTED, FEED, args=(*WHO, b"type", b"job")),
     ),
     "job/cancel": (
         shrinks(*JOBS, args=(b"c",)),
@@ -175,7 +180,7 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         refuses("JOBNOTCLAIMED", *JOBS, args=(b"a",)),
     ),
     "job/requeue_lost": (
-        grows(*JOBS, args=(b"1000", b"x"), reply=[0, 1]),
+        shrinks(*JOBS, args=(b"1000", b"x"), reply=[0, 1]),
         shrinks(*JOBS, ("ZADD", "lost", "1", "x"), args=(b"1000", b"x"), reply=[1, 0]),
         shrinks(*JOBS, ("ZADD", "lost", "1", "a"), args=(b"1000",), reply=[0, 0], whole=False),
     ),

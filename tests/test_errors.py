@@ -117,10 +117,12 @@ class ServerErrorTests(SynchronousTestCase):
 
     def test_feed(self) -> None:
         """
-        In a verb's error the feed is named.
+        In a verb's error the feed is named, and the item if it is about one.
         """
         error = script_error(server_error(WRONG_TYPE), "pictures", "1")
         self.assertIsInstance(error, WrongKeyType)
+        self.assertEqual(str(error), f"{WRONG_TYPE} (feed 'pictures', id '1')")
+        error = script_error(server_error(WRONG_TYPE), "pictures", None)
         self.assertEqual(str(error), f"{WRONG_TYPE} (feed 'pictures')")
 
 

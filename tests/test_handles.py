@@ -70,7 +70,7 @@ class FirstVerbTests(HandleCase):
         """
         A hundred first verbs at once make one feed, in the order of the calls.
         """
-        feed = self.handle("feed")
+        feed = self.handle("feed", title="x")
         ids = await gatherResults([feed.publish(f"{i}") for i in range(100)])
         self.assertEqual(await feed.get_ids(), ids)
         channels = [channel for channel, _ in await self.news()]

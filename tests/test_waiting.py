@@ -155,7 +155,8 @@ class SharedTests(WaitingCase):
             worker.cancel()
             await self.assertFailure(worker, CancelledError)
         self.assertEqual(sorted(chain(*taken.values())), sorted(ids))
-        self.assertEqual({who: len(got) for who, got in taken.items()}, dict.fromkeys(taken, 20))
+        for who, got in taken.items():
+            self.assertGreater(len(got), 10, who)
 
     async def _three_wait(self) -> bool:
         lines = (await self.redis.execute("CLIENT", "LIST")).decode().splitlines()

@@ -198,11 +198,15 @@ class ServerError(ThoonkError):
         super().__init__(code, message)
         self.code = code
         self.message = message
-        #: Name of the feed the command was about, where one is known.
+        #: Name of the feed, and id of the item, that the command was about, where known.
         self.feed: str | None = None
+        self.id: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.message} (feed {self.feed!r})" if self.feed is not None else self.message
+        if self.feed is None:
+            return self.message
+        item = f", id {self.id!r}" if self.id else ""
+        return f"{self.message} (feed {self.feed!r}{item})"
 
 
 class WrongKeyType(ServerError):
@@ -295,15 +299,15 @@ def server_error(message: str) -> ServerError:
 
 
 def script_error(error: ServerError, feed: str, id: str | None) -> ThoonkError:
-    """Name the feed and the id in an error that a script answered with.
+    """Name the feed and the id in an error that Redis or a script answered with.
 
     :param error: as the connection made it.
-    :param feed: name of the feed the script was called for.
-    :param id: id of the item it was called for, if for one.
+    :param feed: name of the feed the call was about.
+    :param id: id of the item it was about, if about one.
     """
     kind = SCRIPT_ERRORS.get(error.code)
     if kind is None:
-        error.feed = feed
+        error.feed, error.id = feed, id
         return error
     detail = error.message.partition(" ")[2]
     if issubclass(kind, FeedError):

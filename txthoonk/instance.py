@@ -109,6 +109,7 @@ class Instance:
         :param config: options as a mapping, and whatever else is to be stored with them;
             ``max_length`` of ``None`` or ``0`` takes the limit away.
         :raises FeedDoesNotExist: (as a failure) if there is none of that name.
+        :raises WrongFeedType: (as a failure) if another ``type`` is given; nothing is written.
         """
         allowed = frozenset().union(*(kind.OPTIONS for kind in self.feed_types.values()))
         pairs = encode_options(allowed, options, config)
@@ -162,6 +163,12 @@ class Instance:
                 blocked.stop()
         return blocked
 
+    def forget_blocked(self, blocked: Blocked[Any]) -> None:
+        """Nobody waits there any more; for the types."""
+        known_as = (blocked.feed.TYPE, blocked.feed.name)
+        if self._blocked.get(known_as) is blocked:
+            del self._blocked[known_as]
+
     def open_connection(self) -> Deferred[Redis]:
         """A connection of its own, logged in; for gets that block."""
         raise NotImplementedError
@@ -178,7 +185,7 @@ class Instance:
         **handlers: Callable[[Any], object],
     ) -> Deferred[Any]:
         """Call handlers for the events of a feed."""
-        raise NotImplementedError
+        raise NotImplementedError("a ThoonkPub hears nothing: that is what a ThoonkSub is for")
 
     def start_waiting(self) -> None:
         """Let gets wait, after :meth:`stop_waiting`."""

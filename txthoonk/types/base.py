@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
-from txthoonk.errors import ItemError
+from txthoonk.errors import ItemError, ServerError, script_error
 from txthoonk.keys import FeedKeys, check_id, check_name, decode, encode
 from txthoonk.redis import Redis
 from txthoonk.scripts import BoundScript, Connection, script
@@ -54,6 +55,9 @@ class Owner(Protocol):
     def blocked(self, feed: Any) -> Any:
         """What the waiting gets of one feed share in this process."""
 
+    def forget_blocked(self, blocked: Any) -> None:
+        """Nobody waits there any more."""
+
 
 class ItemId(str):  # noqa: SLOT000  # a revision will be set on some
     """The id of an item.
@@ -83,8 +87,8 @@ class FeedBaseType:
     :raises ValueError: if a name, a ``type`` or another option's value cannot be.
     """
 
-    #: The type's name in Redis.
-    TYPE: ClassVar[str]
+    #: The type's name in Redis; 0.1 made handles of this very class for feeds.
+    TYPE: ClassVar[str] = "feed"
     #: The options it has.
     OPTIONS: ClassVar[frozenset[str]] = frozenset({"serializer", "title"})
     #: Its channels, as attributes of ``FeedKeys``.
@@ -175,7 +179,7 @@ class FeedBaseType:
         :raises FeedDoesNotExist: (as a failure) if it was deleted already.
         """
         args = (encode(self.name), encode(self.pub.uuid))
-        return self._run(self._bind("instance/delete"), args, _none)
+        return self._bind("instance/delete")(self.pub.redis, args, _none)
 
     def get_schema(self) -> list[str]:
         """The Redis keys of this feed, as in 0.1."""
@@ -212,11 +216,19 @@ class FeedBaseType:
             lambda _: bound(self.pub.redis, args, shape, *shape_args, id=id)
         )
 
-    def _read(self, *command: str | bytes | int) -> Deferred[Any]:
+    def _read(self, *command: str | bytes | int, id: str | None = None) -> Deferred[Any]:
         """Send a command that reads, once the feed is known to be there."""
         if self._made:
-            return self.pub.redis.execute(*command)
-        return self._when_made().addCallback(lambda _: self.pub.redis.execute(*command))
+            reply = self.pub.redis.execute(*command)
+        else:
+            reply = self._when_made().addCallback(lambda _: self.pub.redis.execute(*command))
+        return reply.addErrback(self._named, id)
+
+    def _named(self, failure: Failure, id: str | None) -> Failure:
+        """An error of Redis's names the feed and the item it is about."""
+        if isinstance(failure.value, ServerError):
+            raise script_error(failure.value, self.name, id) from None
+        return failure
 
     def _id(self, id: str | int) -> str:
         return id if type(id) is ItemId else check_id(id, self.name)

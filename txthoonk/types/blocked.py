@@ -9,12 +9,15 @@ maintenance finds it. The script that takes the id takes as many more as there a
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from copy import copy
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from txthoonk._deferred import ignore
 from txthoonk.errors import (
@@ -23,7 +26,9 @@ from txthoonk.errors import (
     NotConnected,
     OutOfMemory,
     ServerBusy,
+    ServerError,
     ThoonkError,
+    script_error,
 )
 from txthoonk.keys import decode
 from txthoonk.redis import Redis
@@ -32,6 +37,12 @@ from txthoonk.types.base import FeedBaseType, Owner
 __all__ = ["Blocked", "Source"]
 
 T = TypeVar("T")
+
+#: Seconds that a connection is kept for the next get.
+IDLE = 5.0
+
+#: Errors after which it is sure that nothing was changed.
+NOTHING_DONE = (NotConnected, ServerBusy)
 
 #: Seconds between looks at a server that has no memory left for BLMOVE.
 POLL = 0.5
@@ -65,7 +76,7 @@ class _Waiter(Generic[T]):
         self._stop_timer()
         self.done.callback(result)
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: Exception | Failure) -> None:
         self._stop_timer()
         self.done.errback(error)
 
@@ -102,13 +113,16 @@ class Blocked(Generic[T]):
         self._client_id = 0
         self._in_block = False
         self._sleeping: Deferred[None] | None = None
+        self._idle: Any = None
+        self._joining = 0
         self._down_since: float | None = None
         self._stopped = False
 
-    def get(self, timeout: float) -> Deferred[T]:
+    def get(self, timeout: float, made: Deferred[None] | None = None) -> Deferred[T]:
         """Fires with what was taken.
 
         :param timeout: seconds; ``0`` waits for ever.
+        :param made: fires when the feed is known to be there, if that is to be waited for.
         :raises Empty: (as a failure) when nothing came in time.
         :raises NotConnected: (as a failure) when Redis could not be reached for
             ``connect_timeout`` seconds.
@@ -118,13 +132,32 @@ class Blocked(Generic[T]):
         if timeout < 0:
             raise ValueError(f"a time-out is 0 (wait for ever) or more seconds, not {timeout!r}")
         waiter = _Waiter(self, timeout)
+        if made is None:
+            self._join(waiter)
+        else:
+            self._joining += 1
+            made.addBoth(self._made, waiter)
+        return waiter.done
+
+    def _made(self, result: object, waiter: _Waiter[T]) -> None:
+        self._joining -= 1
+        if waiter.done.called:
+            self._rest()
+        elif isinstance(result, Failure):
+            waiter.fail(result)
+            self._rest()
+        else:
+            self._join(waiter)
+
+    def _join(self, waiter: _Waiter[T]) -> None:
         self._waiters.append(waiter)
+        if self._idle is not None and self._idle.active():
+            self._idle.cancel()
         if self._stopped:
             self._fail(NotConnected("stopped"))
         elif self._running is None:
             self._running = Deferred.fromCoroutine(self._run())
             self._running.addBoth(self._ran)
-        return waiter.done
 
     def leave(self, waiter: _Waiter[T]) -> None:
         """A get no longer waits."""
@@ -140,6 +173,8 @@ class Blocked(Generic[T]):
         :returns: fires when nothing of this is left.
         """
         self._stopped = True
+        if self._idle is not None and self._idle.active():
+            self._idle.cancel()
         self._fail(error or NotConnected("stopped"))
         if self._running is None:
             return self._close()
@@ -166,15 +201,17 @@ class Blocked(Generic[T]):
     async def _run(self) -> None:
         handed = ""
         while self._waiters or handed:
-            if handed and not self._waiters:
-                await self._source.hand_back(handed)
+            if not self._waiters:
+                await self._undo(partial(self._source.hand_back, handed))
                 handed = ""
-            else:
-                enough = await self._take(handed)
-                handed = "" if enough or not self._waiters else await self._block()
+                continue
+            again, handed = await self._take(handed)
+            if self._waiters and not again:
+                handed = await self._block()
 
     def _ran(self, result: Any) -> None:
         self._running = self._down_since = None
+        self._rest()
         error = getattr(result, "value", None)
         if error is None or isinstance(error, CancelledError):
             return
@@ -183,14 +220,17 @@ class Blocked(Generic[T]):
         if self._waiters:
             self._fail(error)
 
-    async def _take(self, handed: str) -> bool:
-        """Take for all that wait; says whether to ask again rather than to wait."""
+    async def _take(self, handed: str) -> tuple[bool, str]:
+        """Take for all that wait.
+
+        Says whether to ask again rather than to wait, and what is still *handed*.
+        """
         asked = len(self._waiters)
         try:
             taken = await self._source.take(asked, handed)
         except ThoonkError as error:
             self._fail(error, asked)
-            return True
+            return True, handed if isinstance(error, NOTHING_DONE) else ""
         surplus: list[T] = []
         for one in taken:
             if self._waiters:
@@ -198,8 +238,24 @@ class Blocked(Generic[T]):
             else:
                 surplus.append(one)
         if surplus:
-            await self._source.give_back(surplus)
-        return len(taken) >= asked
+            await self._undo(partial(self._source.give_back, surplus))
+        return len(taken) >= asked, ""
+
+    async def _undo(self, call: Callable[[], Deferred[Any]]) -> None:
+        """Put something back, for as long as it takes; what becomes of it is nobody's error."""
+        while True:
+            try:
+                await call()
+                return
+            except NOTHING_DONE as error:
+                if self._stopped:
+                    return
+                self._fail(error)
+                await self._sleep(POLL)
+            except ThoonkError as error:
+                # Somebody else has it (JobNotClaimed), or it may be done (ConnectionLost).
+                self.log.debug("Not put back: {why}", why=error)
+                return
 
     async def _block(self) -> str:
         """Wait for an id; empty if it is time to look again."""
@@ -224,6 +280,8 @@ class Blocked(Generic[T]):
         except (ConnectionFailed, ServerBusy) as error:
             await self._outage(error)
             return ""
+        except ServerError as error:
+            raise script_error(error, self.feed.name, None) from None
         return "" if id is None else decode(id)
 
     async def _connect(self) -> Redis:
@@ -231,7 +289,7 @@ class Blocked(Generic[T]):
             connection = await self.owner.open_connection()
             try:
                 self._client_id = await connection.execute("CLIENT", "ID")
-            except BaseException:
+            except Exception:
                 await connection.close(abort=True)
                 raise
             self._connection = connection
@@ -265,6 +323,22 @@ class Blocked(Generic[T]):
     def _fail(self, error: Exception, most: int | None = None) -> None:
         for _ in range(len(self._waiters) if most is None else min(most, len(self._waiters))):
             self._waiters.popleft().fail(copy(error))  # each get has an exception of its own
+
+    def _rest(self) -> None:
+        """Nobody waits: a connection is kept for a while, and then nothing."""
+        if self._running is not None or self._joining or self._waiters or self._stopped:
+            return
+        if self._idle is not None and self._idle.active():
+            self._idle.cancel()
+        if self._connection is None:
+            self.owner.forget_blocked(self)
+        else:
+            self._idle = self.owner.get_reactor().callLater(IDLE, self._expire)
+
+    def _expire(self) -> None:
+        self._stopped = True
+        self.owner.forget_blocked(self)
+        self._close()
 
     def _close(self) -> Deferred[None]:
         if self._connection is None:

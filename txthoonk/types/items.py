@@ -42,7 +42,9 @@ class ItemFeed(OlderNames, FeedBaseType):
         :raises ItemError: (as a failure) if it cannot be decoded.
         """
         id = self._id(id)
-        return self._read("HGET", self.keys.items, encode(id)).addCallback(self._decode_or_fail, id)
+        return self._read("HGET", self.keys.items, encode(id), id=id).addCallback(
+            self._decode_or_fail, id
+        )
 
     def get_all(self) -> Deferred[dict[str, Any]]:
         """All items by id, in the feed's order, as of one instant.
@@ -54,7 +56,7 @@ class ItemFeed(OlderNames, FeedBaseType):
     def has_id(self, id: str | int) -> Deferred[bool]:
         """Whether there is an item of that id."""
         id = self._id(id)
-        return self._read("HEXISTS", self.keys.items, encode(id)).addCallback(bool)
+        return self._read("HEXISTS", self.keys.items, encode(id), id=id).addCallback(bool)
 
 
 def given(_: object, id: ItemId) -> ItemId:

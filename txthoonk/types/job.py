@@ -36,6 +36,9 @@ BATCH_BYTES: Final = 1_000_000
 PAGE: Final = 1000
 MOST_SUSPECTS: Final = 5000
 
+#: How many suspects one script looks at, each by a walk through all that wait.
+FEW: Final = 20
+
 
 class _Claim(NamedTuple):
     """The parts of a claim."""
@@ -177,7 +180,7 @@ class Job(WaitingFeed):
         :raises ConnectionLost: (as a failure) if the connection broke in the middle of a claim:
             a job *may* be claimed.
         """
-        taken: Deferred[_Taken] = self.pub.blocked(self).get(timeout)
+        taken: Deferred[_Taken] = self.pub.blocked(self).get(timeout, self._unless_made())
         return taken.addCallback(self._claimed)
 
     def finish(self, id: str | int, result: Any = NO_RESULT) -> Deferred[None]:
@@ -252,7 +255,7 @@ class Job(WaitingFeed):
     def get_failure_count(self, id: str | int) -> Deferred[int]:
         """How often a job was cancelled since it was put or retried."""
         id = self._id(id)
-        return self._read("HGET", self.keys.cancelled, encode(id)).addCallback(_count)
+        return self._read("HGET", self.keys.cancelled, encode(id), id=id).addCallback(_count)
 
     def get_ids(self) -> Deferred[list[str]]:
         """The ids of all jobs, in whatever state and no order."""
@@ -276,14 +279,21 @@ class Job(WaitingFeed):
         """
         handoffs = await self._return_abandoned(handoff_grace)
         suspects = await self._suspects()
-        requeue = self._bind("job/requeue_lost")
-        args = (b"%d" % (lost_grace * 1000), *suspects)
-        queued, left = await self._run(requeue, args, tuple)
+        queued, left = await self._requeue(suspects, lost_grace)
         if left:
             await deferLater(self.pub.get_reactor(), lost_grace + 0.01)
-            more, _ = await self._run(requeue, args, tuple)
-            queued += more
+            queued += (await self._requeue(suspects, lost_grace))[0]
         return Maintenance(handoffs, queued)
+
+    async def _requeue(self, suspects: list[bytes], grace: float) -> tuple[int, int]:
+        """Look at suspects where nothing moves, a few at a time: that takes Redis a while."""
+        requeue = self._bind("job/requeue_lost")
+        queued = left = 0
+        for i in range(0, max(1, len(suspects)), FEW):
+            args = (b"%d" % (grace * 1000), *suspects[i : i + FEW])
+            more, left_of_these = await self._run(requeue, args, tuple)
+            queued, left = queued + more, left + left_of_these
+        return queued, left
 
     async def _suspects(self) -> list[bytes]:
         """Ids with an item that seem to be in no state; jobs move while this reads."""
@@ -316,7 +326,8 @@ class Job(WaitingFeed):
 
     def take(self, count: int, handed: str) -> Deferred[list[_Taken]]:
         """Claim at most *count* jobs, the one that was *handed* first."""
-        return self._run(self._claim, (b"%d" % count, encode(handed)), _taken, id=handed)
+        args = (b"%d" % count, encode(handed))
+        return self._claim(self.pub.redis, args, _taken, id=handed)
 
     def give_back(self, taken: list[_Taken]) -> Deferred[Any]:
         """Release what nobody waits for any more."""

@@ -54,7 +54,9 @@ class Queue(WaitingFeed):
         :raises ConnectionLost: (as a failure) if the connection broke while an item was taken:
             one *may* be gone.
         """
-        taken: Deferred[tuple[str, bytes]] = self.pub.blocked(self).get(timeout)
+        taken: Deferred[tuple[str, bytes]] = self.pub.blocked(self).get(
+            timeout, self._unless_made()
+        )
         return taken.addCallback(self._item)
 
     def get_ids(self) -> Deferred[list[str]]:
@@ -73,7 +75,8 @@ class Queue(WaitingFeed):
 
     def take(self, count: int, handed: str) -> Deferred[list[tuple[str, bytes]]]:
         """Take at most *count* items, the one that was *handed* first."""
-        return self._run(self._take, (b"%d" % count, encode(handed)), _taken, id=handed)
+        args = (b"%d" % count, encode(handed))
+        return self._take(self.pub.redis, args, _taken, id=handed)
 
     def give_back(self, taken: list[tuple[str, bytes]]) -> Deferred[Any]:
         """Put back what nobody waits for any more."""

@@ -35,6 +35,10 @@ class WaitingFeed(FeedBaseType):
         """How many are waiting to be taken."""
         return self._read("LLEN", self.keys.ids)
 
+    def _unless_made(self) -> Deferred[None] | None:
+        """What a get waits for before it waits with the others; None if for nothing."""
+        return None if self._made else self._when_made()
+
     def hand_back(self, id: str) -> Deferred[Any]:
         """Put back an id that came when no get waited any more."""
         return self._hand_back(self.pub.redis, (encode(id),), id=id)

@@ -28,7 +28,10 @@ for _, id in ipairs(marks) do
   end
 end
 local returned = 0
-for i = #on_their_way, 1, -1 do
+if #on_their_way > 0 then
+  redis.call('ZREM', seen, '') -- a removal first: Redis then lets this finish at maxmemory
+end
+for i = 1, #on_their_way do -- the one that was handed first comes last, to be taken first
   local id = on_their_way[i]
   local since = redis.call('ZSCORE', seen, id)
   if not since then

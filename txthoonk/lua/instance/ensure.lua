@@ -1,8 +1,8 @@
 -- Make sure that a feed of a type exists; set those of its options that are given.
 --
 -- An existing feed must be of that type. `feed` is what thoonk.py and thoonk.js write over the
--- real type when they set an option, so there the keys are asked: a zset of ids is a feed's, a
--- list is another type's.
+-- real type when they set an option, so there the keys are asked: a list of ids is another type's,
+-- and so is none where there is a key that feeds do not have.
 --
 -- KEYS[1] feeds    set   names of all feeds
 -- KEYS[2] config   hash  options of the feed
@@ -10,6 +10,10 @@
 -- KEYS[4] handoff  any   ids on their way to a claim
 -- KEYS[5] seen     any   ids that maintenance has seen on their way
 -- KEYS[6] lost     any   ids that maintenance has seen in no state
+-- KEYS[7] idincr     any  of sorted feeds
+-- KEYS[8] published  any  of jobs
+-- KEYS[9] stalled    any  of jobs
+-- KEYS[10] finishes  any  of jobs
 -- ARGV[1] newfeed   channel  feeds that were created
 -- ARGV[2] conffeed  channel  feeds whose options were set
 -- ARGV[3] name      text     of the feed
@@ -20,17 +24,23 @@
 -- Errors: WRONGFEEDTYPE
 -- Publishes: newfeed name NUL instance; conffeed name NUL instance
 local feeds, config, ids, handoff = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local seen, lost = KEYS[5], KEYS[6]
+local seen, lost, idincr = KEYS[5], KEYS[6], KEYS[7]
+local published, stalled, finishes = KEYS[8], KEYS[9], KEYS[10]
 local newfeed, conffeed, name, instance, wanted = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local options = {unpack(ARGV, 6)}
 
 local exists = redis.call('SISMEMBER', feeds, name) == 1
 local kind = redis.call('HGET', config, 'type')
+local stored = redis.call('TYPE', ids).ok
 if exists and kind and kind ~= wanted then
-  local stored = redis.call('TYPE', ids).ok
-  if kind ~= 'feed' or stored ~= 'list' then
+  local believed = kind == 'feed' and (stored == 'list' or stored == 'none' and (
+    wanted == 'sorted_feed' and redis.call('EXISTS', idincr) == 1
+    or wanted == 'job' and redis.call('EXISTS', published, stalled, finishes) > 0))
+  if not believed then
     return redis.error_reply('WRONGFEEDTYPE it is a ' .. kind .. ', not a ' .. wanted)
   end
+elseif exists and wanted == 'feed' and stored == 'list' then
+  return redis.error_reply('WRONGFEEDTYPE its ids are a list, so it is no feed')
 end
 local set, unset = {}, {}
 for i = 1, #options, 2 do

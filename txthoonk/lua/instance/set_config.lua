@@ -7,7 +7,7 @@
 -- ARGV[3] instance  text     who sets them
 -- ARGV[4] options   pairs    option, value, ...; an empty max_length is removed: no limit
 -- Returns: integer  1
--- Errors: FEEDNOTFOUND
+-- Errors: FEEDNOTFOUND, WRONGFEEDTYPE
 -- Publishes: conffeed name NUL instance
 local feeds, config = KEYS[1], KEYS[2]
 local conffeed, name, instance = ARGV[1], ARGV[2], ARGV[3]
@@ -16,8 +16,12 @@ local options = {unpack(ARGV, 4)}
 if redis.call('SISMEMBER', feeds, name) == 0 then
   return redis.error_reply('FEEDNOTFOUND')
 end
+local kind = redis.call('HGET', config, 'type')
 local set, unset = {}, {}
 for i = 1, #options, 2 do
+  if options[i] == 'type' and kind and options[i + 1] ~= kind then
+    return redis.error_reply('WRONGFEEDTYPE it is a ' .. kind .. ', and stays one')
+  end
   if options[i] == 'max_length' and options[i + 1] == '' then
     unset[#unset + 1] = 'max_length'
   else

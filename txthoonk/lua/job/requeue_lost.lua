@@ -12,7 +12,7 @@
 -- KEYS[6] published  zset  jobs by when they were put, milliseconds
 -- KEYS[7] lost       zset  ids that maintenance has seen in no state, by milliseconds
 -- ARGV[1] grace     milliseconds  how long a job may be in no state
--- ARGV[2] suspects  list          all ids that seem to be in no state, at most 5,000
+-- ARGV[2] suspects  list          a few ids that seem to be in no state
 -- Returns: list  how many were queued, how many more may be lost
 -- Errors: none
 -- Publishes: nothing
@@ -20,39 +20,41 @@ local ids, handoff, items, claimed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local stalled, published, lost = KEYS[5], KEYS[6], KEYS[7]
 local grace, suspects = tonumber(ARGV[1]), {unpack(ARGV, 2)}
 
-local marks = redis.call('ZRANGE', lost, 0, -1, 'WITHSCORES')
+local marked = redis.call('ZRANGE', lost, 0, 19) -- by whomever; some may have been found since
+redis.call('LLEN', ids)
+redis.call('LLEN', handoff)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local pending = {}
-for _, id in ipairs(suspects) do
-  local known = redis.call('LPOS', ids, id) or redis.call('LPOS', handoff, id)
-    or redis.call('ZSCORE', claimed, id) or redis.call('SISMEMBER', stalled, id) == 1
-  if not known and redis.call('ZSCORE', published, id) and redis.call('HEXISTS', items, id) == 1 then
-    pending[id] = true
-  end
+for _, id in ipairs(marked) do
+  suspects[#suspects + 1] = id
 end
-local since = {}
-for i = 1, #marks, 2 do
-  if pending[marks[i]] then
-    since[marks[i]] = tonumber(marks[i + 1])
+for i, id in ipairs(suspects) do
+  -- What costs as much as the lists are long comes last.
+  suspects[i] = {id, redis.call('ZSCORE', lost, id), redis.call('HEXISTS', items, id) == 1
+    and redis.call('ZSCORE', published, id) and not redis.call('ZSCORE', claimed, id)
+    and redis.call('SISMEMBER', stalled, id) == 0
+    and not redis.call('LPOS', ids, id) and not redis.call('LPOS', handoff, id)}
+end
+if #suspects > 0 then
+  redis.call('ZREM', lost, '') -- a removal first: Redis then lets this finish at maxmemory
+end
+local looked, queued, left = {}, 0, 0
+for _, suspect in ipairs(suspects) do
+  local id, since, is_lost = suspect[1], suspect[2], suspect[3]
+  if looked[id] then
+    -- marked, and a suspect too
+  elseif not is_lost then
+    redis.call('ZREM', lost, id)
+  elseif now - (since or now) >= grace then
+    redis.call('ZREM', lost, id)
+    redis.call('LPUSH', ids, id)
+    queued = queued + 1
   else
-    redis.call('ZREM', lost, marks[i]) -- found meanwhile
-  end
-end
-local queued, left = 0, 0
-for _, id in ipairs(suspects) do
-  if pending[id] then
-    pending[id] = nil
-    if now - (since[id] or now) >= grace then
-      redis.call('ZREM', lost, id)
-      redis.call('LPUSH', ids, id)
-      queued = queued + 1
-    else
-      if not since[id] then
-        redis.call('ZADD', lost, string.format('%.0f', now), id)
-      end
-      left = left + 1
+    if not since then
+      redis.call('ZADD', lost, string.format('%.0f', now), id)
     end
+    left = left + 1
   end
+  looked[id] = true
 end
 return {queued, left}
