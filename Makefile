@@ -8,7 +8,9 @@ VENV ?= .venv
 JOBS ?= 2
 
 BIN := $(VENV)/bin
-VERSION = $(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
+# Where env can do that, a Ctrl-C waits until Python is up and knows what to do with it.
+HOLD_INT := $(shell env --block-signal=INT true 2>/dev/null && echo env --block-signal=INT)
+VERSION = $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 # Named after the interpreter, so that `make test PYTHON=python3.12` builds the environment anew.
 STAMP = $(VENV)/.installed-$(VERSION)
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check install
@@ -60,11 +62,11 @@ format: env ## rewrite the code in the project's style
 	@$(BIN)/ruff format $(CODE)
 
 demo: env ## show txThoonk at work; REPO=path shows that git repository
-	@$(BIN)/python examples/history/run.py $(if $(REPO),--repo "$(REPO)")
+	@$(HOLD_INT) $(BIN)/python -m examples.history --repo "$(or $(REPO),.)" $(if $(STAY),--stay)
 
-bench: env ## measure, against txredisapi and redis-py too
+bench: env ## measure, beside txredisapi and redis-py too; BENCH=--help for options
 	@$(PIP) -e ".[bench]" --config-settings editable_mode=compat
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.calls $(BENCH)
 
 clean: ## remove everything that these targets made
 	@rm -rf .venv .venv-oldest .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \

@@ -74,7 +74,9 @@ def stream(commits: int, files: int, authors: int, seed: int) -> Iterator[bytes]
             gone = chance.choice(sorted(alive))
             alive.remove(gone)
             yield b"D %s\n" % quote(gone)
-        for path in {chance.choice(paths[: 3 + number]) for _ in range(chance.randint(1, 4))}:
+        for path in sorted(
+            {chance.choice(paths[: 3 + number]) for _ in range(chance.randint(1, 4))}
+        ):
             alive.add(path)
             if number % 7 == 0:
                 content = b"\0binary %d" % number

@@ -1,0 +1,241 @@
+"""What twistd runs: it publishes the history, keeps the workers, and has the result checked."""
+
+from __future__ import annotations
+
+import signal
+from itertools import islice
+from typing import Any, ClassVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from examples.history import AUTHORS, BOARDS, COMMITS, FILES, JOBS, SHARES, SHOWN, TYPED
+from examples.history.check import count_again
+from examples.history.commits import Commit, GitError, Repository
+from examples.history.report import Report, command_line
+from examples.history.terminal import Terminal
+from examples.history.workers import Workers, WorkersFailed, take_back
+from txthoonk import Feed, Job, Thoonk, ThoonkError
+from txthoonk.embedded import EmbeddedRedis
+
+__all__ = ["History"]
+
+WORKERS = 3
+#: Commits that are read, published and put at a time.
+BATCH = 500
+#: Jobs that may wait: with more of them, the publisher does.
+BACKLOG = 2000
+#: Seconds between two looks at the backlog, and between two reports.
+LOOK, REPORT = 0.05, 1.0
+#: Seconds without any progress after which something must be wrong.
+STUCK = 60.0
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on; the text says why."""
+
+
+class History(Service):
+    """Has the commits of a repository counted by worker processes, and tells how it goes.
+
+    :param repository: path of a git repository.
+    :param stay: go on at the end even if there is no terminal to type at.
+    :cvar exit_status: what the process should end with.
+    """
+
+    log = Logger()
+    name = "history"
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, repository: str, *, stay: bool) -> None:
+        from twisted.internet import reactor
+
+        self._reactor: Any = reactor
+        self._repository = Repository(repository)
+        self._stay = stay
+        self._terminal = Terminal(lambda: self._end(128 + signal.SIGPIPE))
+        self._report = Report(self._terminal)
+        self._redis = EmbeddedRedis()
+        self._thoonk: Thoonk | None = None
+        self._workers: Workers | None = None
+        self._tasks: list[Deferred[Any]] = []
+        self._complete = False
+        self._ending = False
+
+    # -- life -------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Begin, as soon as the reactor runs."""
+        super().startService()
+        signal.signal(signal.SIGINT, self._interrupted)
+        self._reactor.callWhenRunning(self._begin)
+
+    def _begin(self) -> None:
+        self._task(self._run()).addErrback(self._failed)
+
+    def _task(self, coroutine: Any) -> Deferred[Any]:
+        """Something that a stop cancels."""
+        task = Deferred.fromCoroutine(coroutine)
+        self._tasks.append(task)
+        return task
+
+    def _failed(self, failure: Failure) -> None:
+        if self._ending:
+            return  # whatever a cancelled task ends with
+        if failure.check(DemoFailed, GitError, ThoonkError, WorkersFailed):
+            self._terminal.complain(f"The demo failed: {failure.getErrorMessage()}")
+        else:
+            self.log.failure("The demo failed", failure)
+        self._end(1)
+
+    def _interrupted(self, number: int, _: object) -> None:
+        """Ctrl-C, at any instant; everything else happens in the reactor."""
+        self._reactor.callFromThread(self._end, 0 if self._complete else 128 + number)
+
+    def _end(self, status: int) -> None:
+        if not self._ending:
+            self._ending = True
+            History.exit_status = status
+            self._reactor.stop()
+
+    def stopService(self) -> Deferred[None]:
+        """End everything: what is under way, the workers, Redis, in this order.
+
+        :returns: fires when no process and no folder is left.
+        """
+        super().stopService()
+        self._ending = True
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.addErrback(self._failed)
+            task.cancel()
+        self._repository.close()
+        if self._workers is not None:
+            await self._workers.stop()
+        if self._thoonk is not None:
+            await self._thoonk.stopService()
+        await self._redis.stop()
+
+    # -- the demo ---------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        say = self._terminal.say
+        total = await deferToThread(self._repository.open)
+        url = (await self._redis.start()).url
+        say(f"{total:,} commits in {self._repository.path}; Redis at {url}")
+        self._thoonk = thoonk = Thoonk(url, client_name="history")
+        thoonk.startService()
+
+        commits = thoonk.feed(COMMITS, max_length=100)
+        # Each commit is announced by its feed; to announce its job too would be to repeat it.
+        jobs = thoonk.job(JOBS, serializer="bytes", announce=False)
+        boards = thoonk.job(BOARDS, announce=False)
+        for board in (AUTHORS, FILES):
+            await thoonk.sorted_feed(board)
+        await boards.put("whose turn it is to write the boards", id="turn")
+        await self._report.listen(thoonk)
+
+        self._workers = Workers(self._reactor, url, WORKERS)
+        say(f"{WORKERS} workers: processes {', '.join(map(str, self._workers.pids))}")
+        await self._workers.when_connected(thoonk)
+        say("To see more, paste this into another terminal:")
+        say(f"  {command_line(url, 'watch', 'history.*')}")
+        say()
+        start = self._reactor.seconds()
+        publishing = self._task(self._publish(commits, jobs))
+        await self._follow(total, publishing, jobs, boards)
+        seconds = self._reactor.seconds() - start
+
+        found = {
+            board: list((await thoonk.sorted_feed(board).get_all()).values())
+            for board in (AUTHORS, FILES)
+        }
+        shares = {
+            number.decode(): int(count)
+            for number, count in (await thoonk.redis.hgetall(SHARES)).items()
+            if number != b"all"
+        }
+        self._report.summary(total, seconds, found, shares)
+        say("The same once more, by git alone:")
+        expected = await deferToThread(count_again, self._repository)
+        if not self._report.compare(found, expected):
+            self._end(1)
+            return
+        self._complete = True
+        self._go_on(thoonk, url)
+
+    async def _publish(self, commits: Feed, jobs: Job) -> int:
+        """Publish and put every commit; says how many there were."""
+        records = self._repository.records()
+        published = 0
+        while batch := await deferToThread(lambda: list(islice(records, BATCH))):
+            parsed = [Commit.parse(record) for record in batch]
+            calls: list[Deferred[Any]] = [
+                commits.publish(c.line(), id=c.sha.decode()) for c in parsed
+            ]
+            calls.append(jobs.put_many(batch))
+            await gatherResults(calls, consumeErrors=True)
+            published += len(batch)
+            while (await jobs.stats()).available > BACKLOG:
+                await self._sleep(LOOK)
+        return published
+
+    async def _follow(self, total: int, publishing: Deferred[int], jobs: Job, boards: Job) -> None:
+        """Report until every commit is published, counted and on the boards.
+
+        :raises DemoFailed: if that does not come about.
+        """
+        assert self._thoonk is not None
+        assert self._workers is not None
+        start = told = moved = self._reactor.seconds()
+        before: object = None
+        while True:
+            now = self._reactor.seconds()
+            stats = await jobs.stats()
+            shown = int(await self._thoonk.redis.get(SHOWN) or 0)
+            published = await publishing if publishing.called else None
+            complete = stats.finishes == shown == published
+            if complete or now - told >= REPORT:
+                told = now
+                self._report.progress(total, now - start, stats)
+            if complete:
+                return
+            if (stats, shown) != before:
+                before, moved = (stats, shown), now
+            elif now - moved > STUCK:
+                raise DemoFailed(f"nothing happened for {STUCK:.0f} seconds: {stats}")
+            for number, pid in self._workers.replace_dead():
+                self._terminal.say(f"Worker {number} died: process {pid} takes over")
+                self._task(take_back(self._reactor, self._thoonk, [jobs, boards])).addErrback(
+                    self._failed
+                )
+            await self._sleep(LOOK)
+
+    def _go_on(self, thoonk: Thoonk, url: str) -> None:
+        """Publish what is typed."""
+        say = self._terminal.say
+        typed = thoonk.feed(TYPED)
+
+        def line(text: str) -> None:
+            if text.strip():
+                typed.publish(text).addErrback(self._failed)
+
+        def end() -> None:
+            if not self._stay:
+                # What was typed last is published, and heard, first.
+                self._reactor.callLater(0.1, self._end, 0)
+
+        if self._stay or self._terminal.interactive:
+            say(f"What you type is published in {TYPED}. From another terminal:")
+            say(f"  {command_line(url, 'publish', TYPED, 'hello')}")
+            say("Ctrl-C ends it.")
+        self._terminal.read(self._reactor, line, end, patient=self._stay)
+
+    def _sleep(self, seconds: float) -> Deferred[None]:
+        return deferLater(self._reactor, seconds)
