@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
+from twisted.internet.tcp import BaseClient
 
 from txthoonk import Thoonk, ThoonkError
 from txthoonk.globs import escape_glob
@@ -16,7 +17,7 @@ from txthoonk.redis import Redis, RedisSubscriber
 from txthoonk.target import Target
 from txthoonk.testing import RedisTestCase
 
-__all__ = ["Heard", "ThoonkTestCase", "until"]
+__all__ = ["Heard", "ThoonkTestCase", "open_now", "until"]
 
 
 async def until(look: Callable[[], Any]) -> Any:
@@ -34,6 +35,16 @@ async def until(look: Callable[[], Any]) -> Any:
         if seen:
             return seen
         await deferLater(reactor, 0.005)
+
+
+def open_now() -> set[Any]:
+    """Connections, and what the reactor is to call later; trial's own time-out is not ours."""
+    from twisted.internet import reactor
+
+    real: Any = reactor
+    sockets = {*real.getReaders(), *real.getWriters()}
+    clients = {each for each in sockets if isinstance(each, BaseClient)}
+    return clients | {call for call in real.getDelayedCalls() if "onTimeout" not in str(call)}
 
 
 class Heard(list[Any]):

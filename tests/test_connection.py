@@ -333,6 +333,31 @@ class KilledTests(ThoonkTestCase):
         await killer.job("a").put("work")
         self.assertEqual((await getting).item, "work")
 
+    async def test_logged(self) -> None:
+        """
+        Each outage is noted in the log, and its end.
+        """
+        logged: list[str] = []
+
+        def keep(event: Any) -> None:
+            if event["log_namespace"] == "txthoonk.link.Link":
+                logged.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(keep)
+        self.addCleanup(globalLogPublisher.removeObserver, keep)
+        killer = await self.connect()
+        for outages in (1, 2):
+            await killer.execute("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            await until(lambda outages=outages: len(logged) == 2 * outages)
+        self.assertEqual(
+            logged,
+            [
+                "No connection to Redis: Connection was closed cleanly.",
+                "Connected to Redis again",
+            ]
+            * 2,
+        )
+
     async def is_blocked(self, thoonk: Thoonk) -> bool:
         """Whether a get waits in Redis."""
         return b"cmd=blmove" in await thoonk.redis.execute("CLIENT", "LIST")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,18 +10,16 @@ from twisted.internet.endpoints import (
     connectProtocol,
     wrapClientTLS,
 )
-from twisted.trial.unittest import SkipTest
 
 from tests.proxy import FaultProxy
-from tests.wire import R, Recorder, ServerCase, free_port
-from txthoonk.embedded import EmbeddedRedis, find_redis_server
+from tests.tls import tls_server
+from tests.wire import R, Recorder, ServerCase
 from txthoonk.errors import (
     AuthenticationFailed,
     ConnectionLost,
     NotConnected,
     PermissionDenied,
     ServerError,
-    ServerFailed,
     ThoonkError,
 )
 from txthoonk.redis import Redis, RedisSubscriber
@@ -261,13 +256,13 @@ class TLSTests(ServerCase):
         """
         from twisted.internet import reactor
 
-        try:
-            from twisted.internet.ssl import Certificate, optionsForClientTLS
-        except ImportError:
-            raise SkipTest("pyOpenSSL is not installed") from None
-        server, port, pem = await self.tls_server()
+        server, port, certificate = await tls_server(self)
+        from twisted.internet.ssl import Certificate, optionsForClientTLS
+
+        with open(certificate, "rb") as file:
+            trusted = Certificate.loadPEM(file.read())
         endpoint = wrapClientTLS(
-            optionsForClientTLS("localhost", trustRoot=Certificate.loadPEM(pem)),
+            optionsForClientTLS("localhost", trustRoot=trusted),
             TCP4ClientEndpoint(reactor, "127.0.0.1", port),
         )
         redis = await self.join(endpoint, Redis())
@@ -284,45 +279,3 @@ class TLSTests(ServerCase):
         lost = redis.when_lost()
         await server.stop()
         self.assertIsInstance(await lost, ThoonkError)
-
-    async def tls_server(self) -> tuple[EmbeddedRedis, int, bytes]:
-        """A server that speaks TLS, its port and its certificate."""
-        openssl = shutil.which("openssl")
-        if openssl is None:
-            raise SkipTest("there is no openssl program to make a certificate with")
-        certificate, key = self.mktemp(), self.mktemp()
-        subprocess.run(
-            [
-                *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-                *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
-                *("-keyout", key, "-out", certificate),
-            ],
-            check=True,
-            capture_output=True,
-        )
-        with open(certificate, "rb") as file:
-            pem = file.read()
-        for program in _servers():
-            port = free_port()
-            server = EmbeddedRedis(
-                executable=program,
-                config={
-                    "tls-port": str(port),
-                    "tls-cert-file": os.path.abspath(certificate),
-                    "tls-key-file": os.path.abspath(key),
-                    "tls-auth-clients": "no",
-                },
-            )
-            self.addCleanup(server.stop)
-            try:
-                await server.start()
-            except ServerFailed:
-                continue
-            return server, port, pem
-        raise SkipTest("no redis-server here was built with TLS")
-
-
-def _servers() -> list[str]:
-    """The redis-server programs of this machine."""
-    system = shutil.which("redis-server", path=os.defpath)
-    return list(dict.fromkeys(filter(None, (find_redis_server(), system))))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
+from unittest import mock
+from urllib.parse import quote
 
+from twisted import internet
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txthoonk import Thoonk
+from tests.helpers import Heard, ThoonkTestCase
+from tests.tls import tls_server
+from txthoonk import NotConnected, Thoonk
 from txthoonk.target import Target
 
 #: A target -> where that is, and what is sent there: database, user, password.
@@ -87,6 +93,17 @@ class TargetTests(SynchronousTestCase):
         for other in (None, 6379, b"redis://h"):
             self.assertRaises(ValueError, Thoonk, other, reactor=self.reactor)
 
+    def test_no_tls(self) -> None:
+        """
+        Where Twisted has no TLS it is said how to get it, when the instance is made.
+        """
+        ssl = vars(internet).pop("ssl", None)
+        if ssl is not None:
+            self.addCleanup(setattr, internet, "ssl", ssl)
+        with mock.patch.dict(sys.modules, {"twisted.internet.ssl": None}):
+            error = self.assertRaises(ValueError, Thoonk, "rediss://h", reactor=self.reactor)
+        self.assertIn("txthoonk[tls]", str(error))
+
     def test_dialect(self) -> None:
         """
         There is one dialect.
@@ -98,3 +115,27 @@ class TargetTests(SynchronousTestCase):
         A target that is shown, in a traceback say, has no password.
         """
         self.assertNotIn("secret", repr(Target.parse("redis://me:secret@h")))
+
+
+class TLSTests(ThoonkTestCase):
+    """A connection that nobody can read."""
+
+    async def test_rediss(self) -> None:
+        """
+        Over TLS all connections work, if the server's certificate is trusted and for that host.
+        """
+        _, port, certificate = await tls_server(self)
+        thoonk = await self.start_thoonk(
+            f"rediss://localhost:{port}?ssl_ca_certs={quote(certificate)}"
+        )
+        heard, job = Heard(), thoonk.job("a")
+        await job.subscribe(put=heard)
+        getting = job.get()
+        await job.put("work" * 100_000)
+        await heard.when(1)
+        self.assertEqual((await getting).item, "work" * 100_000)
+        untrusted = Thoonk(f"rediss://localhost:{port}", connect_timeout=0.5)
+        self.addCleanup(untrusted.stopService)
+        untrusted.startService()
+        error = await self.assertFailure(untrusted.redis.ping(), NotConnected)
+        self.assertIn("certificate verify failed", str(error))

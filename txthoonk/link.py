@@ -28,7 +28,7 @@ R = TypeVar("R", bound=Redis)
 #: Seconds between attempts to connect: the first, the last, and how fast they grow.
 FIRST, LAST, GROWTH = 0.05, 2.0, 1.7
 
-#: Seconds that a closing connection may take to write what it still has.
+#: Seconds that a closing connection may take for the replies that are due.
 LINGER = 1.0
 
 
@@ -145,7 +145,7 @@ class Link(Commands, Generic[R]):
         self._running = Deferred.fromCoroutine(self._run(endpoint))
 
     def stop(self) -> Deferred[None]:
-        """Write what is to be written, close, and stay away.
+        """Wait for the replies that are due, though not for long; then close, and stay away.
 
         :returns: fires when the connection is closed.
         """
@@ -156,11 +156,12 @@ class Link(Commands, Generic[R]):
         running = self._running
         if not self._stopping:
             self._stopping = True
-            if self._redis is None:
+            redis, self._redis = self._redis, None
+            if redis is None:
                 running.cancel()
             else:
-                self._redis.close("stopped")
-                late = self.reactor.callLater(LINGER, self._redis.close, abort=True)
+                redis.execute("PING").addBoth(lambda _: redis.close("stopped"))
+                late = self.reactor.callLater(LINGER, redis.close, "stopped", abort=True)
                 running.addBoth(lambda _: late.active() and late.cancel())
         running.addBoth(lambda _: stopped.callback(None))
         return stopped
@@ -197,7 +198,7 @@ class Link(Commands, Generic[R]):
             await self._prepare(redis)
             if self._stopping:
                 raise CancelledError
-        except BaseException:
+        except Exception:
             await redis.close(abort=True)
             raise
         if self._problem is not None:
@@ -252,8 +253,7 @@ class Link(Commands, Generic[R]):
 
     def forget(self, pending: _Pending) -> None:
         """A call no longer waits."""
-        if pending in self._pending:
-            self._pending.remove(pending)
+        self._pending.remove(pending)
 
     def not_connected(self) -> Exception:
         """Why a call has to fail."""

@@ -88,9 +88,8 @@ class Wish:
         """Make ``calls``: those who read alike come together."""
         groups: dict[Read, list[tuple[Handler, Listener]]] = {}
         for listener in self.listeners:
-            if self.name in listener.channels:
-                read, handler = listener.channels[self.name]
-                groups.setdefault(read, []).append((handler, listener))
+            read, handler = listener.channels[self.name]
+            groups.setdefault(read, []).append((handler, listener))
         self.calls = tuple(
             (None if i else read, *call)
             for read, calls in groups.items()
@@ -237,15 +236,12 @@ class Hub:
             *self._want(self._channels, listener.channels, listener),
             *self._want(self._patterns, listener.patterns, listener),
         ]
-        steps = [wish.when_confirmed() for wish in wishes]
 
         def failed(failure: Failure) -> Failure:
             self.remove(listener)
-            for step in steps:
-                step.cancel()
             return first_failure(failure)
 
-        confirmed = gatherResults(steps, consumeErrors=True)
+        confirmed = gatherResults([wish.when_confirmed() for wish in wishes], consumeErrors=True)
         confirmed.addTimeout(self._timeout, self._get_reactor(), self._late)
         return confirmed.addCallbacks(lambda _: listener, failed)
 

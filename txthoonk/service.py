@@ -201,12 +201,12 @@ class Thoonk(Instance, Service):
         super().startService()
         self._commands.accept()
         self._hub.accept()
+        self.start_waiting()
         self._lock.run(self._begin)
 
     def _begin(self) -> None:
         if not self.running:
             return  # stopped while it waited for an earlier stop
-        self.start_waiting()
         if self._target is not None:
             self._connect(self._target)
         else:
@@ -242,15 +242,18 @@ class Thoonk(Instance, Service):
     def stopService(self) -> Deferred[None]:
         """Stop in order: waiting gets, then messages, then commands, then an embedded server.
 
-        :returns: fires when nothing is left open. What is still waited for fails.
+        What waits for a connection, or for something to take, fails. What is on its way is
+        answered, unless that takes longer than a second.
+
+        :returns: fires when nothing is left open.
         """
         super().stopService()
         self._refuse(NotConnected("stopped"))
-        return self._lock.run(self._stop)
+        return self._lock.run(self._stop, self.stop_waiting())
 
-    async def _stop(self) -> None:
+    async def _stop(self, waits_no_more: Deferred[None]) -> None:
         self._endpoint = None
-        await self.stop_waiting()
+        await waits_no_more
         await self._messages.stop()
         await self._commands.stop()
         embedded, self._embedded = self._embedded, None
@@ -261,7 +264,7 @@ class Thoonk(Instance, Service):
         self.startService()
         try:
             await self.when_connected()
-        except BaseException:
+        except Exception:
             await self.stopService()
             raise
         return self
