@@ -1,0 +1,1 @@
+"""What txThoonk costs, measured beside the least that could do the same."""

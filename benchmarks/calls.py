@@ -1,0 +1,223 @@
+"""What txThoonk costs, beside the least that does the same and beside other clients.
+
+``python -m benchmarks.calls``: everything in one run, on one Redis, in interleaved rounds. Prints
+medians and ratios; leaves all values in ``benchmarks/results`` as JSON, and a plot of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from benchmarks import callers, listeners
+from benchmarks.plot import draw
+from benchmarks.report import Report
+from benchmarks.server import FEED, forget, new_feed, put_costs, real_put_costs, script_costs
+from benchmarks.tools import Process, Record, Server, allow_many_files, wait_until_quiet
+from txthoonk.scripts import script
+
+RESULTS = Path(__file__).parent / "results"
+
+
+class Benchmark:
+    """The measurements, in rounds."""
+
+    def __init__(self, server: Server, options: argparse.Namespace) -> None:
+        self._server = server
+        self._options = options
+        self.records: list[Record] = []
+
+    def run(self) -> None:
+        """Measure all that is asked for."""
+        for what in self._options.only:
+            measure: Callable[[], None] = getattr(self, f"_{what}")
+            measure()
+
+    def _rounds(self, what: str) -> Iterator[int]:
+        for number in range(self._options.rounds):
+            busy = wait_until_quiet(self._options.patience)
+            print(
+                f"{what}: round {number + 1}/{self._options.rounds}, {busy:.0%} busy before",
+                flush=True,
+            )
+            yield number
+
+    def _note(self, what: str, who: str, round: int, **values: float) -> None:
+        self.records.append({"what": what, "who": who, "round": round, **values})
+
+    def _calls(self) -> None:
+        """Calls of the publish script."""
+        server, seconds = self._server, self._options.seconds
+        new_feed(server, "feed")
+        server.raw("SCRIPT", "LOAD", script("feed/publish").source)
+        place = (server.host, server.port)
+        contestants = {who: (who, *place, FEED) for who in callers.contestants()}
+        with _processes("benchmarks.callers", contestants) as processes:
+            for process in processes.values():
+                for count in (1, 100):
+                    process.ask(callers=count, seconds=min(0.3, seconds))
+            for number in self._rounds("calls"):
+                for count in (100, 1):
+                    for who, process in _turned(processes, number):
+                        new_feed(server, "feed")
+                        before = server.cpu()
+                        run = process.ask(callers=count, seconds=seconds)
+                        redis = server.cpu() - before
+                        self._note(
+                            f"calls/{count}",
+                            who,
+                            number,
+                            per_second=run["calls"] / run["wall"],
+                            client_us=run["cpu"] / run["calls"] * 1e6,
+                            redis_us=redis / run["calls"] * 1e6,
+                        )
+        forget(server)
+
+    def _script(self) -> None:
+        """Server CPU of the publish script."""
+        for number in self._rounds("script"):
+            for who, cost in script_costs(self._server, self._options.n):
+                self._note("script", who, number, redis_us=cost)
+
+    def _events(self) -> None:
+        """Client CPU of messages on many channels."""
+        server, messages = self._server, self._options.n
+        channels = min(1000, messages)
+        place = (server.host, server.port)
+        contestants = {who: (who, *place, channels) for who in listeners.CONTESTANTS}
+        commands = {who: listeners.publishes(who, channels, messages) for who in contestants}
+        with _processes("benchmarks.listeners", contestants) as processes:
+
+            def receive(who: str) -> Record:
+                processes[who].ask(messages=messages)
+                server.raw.replay(commands[who])
+                return processes[who].hear()
+
+            for who in processes:  # to warm up
+                receive(who)
+            for number in self._rounds("events"):
+                for who, _ in _turned(processes, number):
+                    run = receive(who)
+                    self._note(
+                        "events",
+                        who,
+                        number,
+                        per_second=messages / run["wall"],
+                        client_us=run["cpu"] / messages * 1e6,
+                    )
+
+    def _waiters(self) -> None:
+        """Server CPU of a put, where few and where many wait."""
+        server, most, puts = self._server, self._options.waiters, self._options.puts
+        with _processes("benchmarks.waiters", {"": (server.host, server.port, FEED)}) as processes:
+            for number in self._rounds("waiters"):
+                for count in (1, most):
+                    cost = put_costs(server, count, puts)
+                    self._note("waiters", f"{count} connections", number, redis_us=cost)
+                for count in (1, most):
+                    cost = real_put_costs(server, processes[""], count, puts // 4)
+                    self._note("waiters", f"{count} instances", number, redis_us=cost)
+
+
+@contextmanager
+def _processes(
+    module: str, contestants: Mapping[str, Sequence[str | int]]
+) -> Iterator[dict[str, Process]]:
+    """All contestants, started and ready."""
+    processes = {}
+    try:
+        for who, args in contestants.items():
+            processes[who] = Process(module, *args)
+        for process in processes.values():
+            process.hear()
+        yield processes
+    finally:
+        for process in processes.values():
+            process.stop()
+
+
+def _turned(processes: dict[str, Process], number: int) -> list[tuple[str, Process]]:
+    """The contestants in another order each round."""
+    items = list(processes.items())
+    first = number % len(items)
+    return items[first:] + items[:first]
+
+
+def parse(args: list[str] | None = None) -> argparse.Namespace:
+    """What is asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.calls", description=(__doc__ or "").splitlines()[0]
+    )
+    add = parser.add_argument
+    add("--redis", metavar="URL", help="redis://host:port to measure on, not one of our own")
+    add("--only", default="calls,script,events,waiters", help="a part of: %(default)s")
+    add("--rounds", type=int, default=15, help="of everything (%(default)s)")
+    add("--seconds", type=float, default=0.4, help="that each one calls in a round (%(default)s)")
+    add("--n", type=int, default=100_000, help="messages, calls of scripts (%(default)s)")
+    add("--puts", type=int, default=2000, help="jobs put where workers wait (%(default)s)")
+    add("--waiters", type=int, default=500, help="how many are many (%(default)s)")
+    add("--patience", type=float, default=10, help="seconds to wait for an idle machine, a round")
+    add("--short", action="store_true", help="just see that it runs; the numbers say nothing")
+    add("--output", type=Path, help=f"folder for the results ({RESULTS.name}; none if --short)")
+    options = parser.parse_args(args)
+    options.only = options.only.split(",")
+    if unknown := set(options.only) - {"calls", "script", "events", "waiters"}:
+        parser.error(f"nothing is called {', '.join(sorted(unknown))}")
+    if options.short:
+        options.rounds, options.seconds, options.n = 1, 0.1, 1000
+        options.puts, options.waiters, options.patience = 40, 20, 0.01
+    elif options.output is None:
+        options.output = RESULTS
+    return options
+
+
+def _circumstances(server: Server) -> dict[str, str | int | None]:
+    """Where and with what this was measured."""
+    names = ("txthoonk", "Twisted", "hiredis", "txredisapi", "redis")
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+        "redis-server": server.version,
+        **{name: version(name) for name in names if find_spec(name.lower())},
+    }
+
+
+def main() -> None:
+    """Measure, print, keep."""
+    options = parse()
+    allow_many_files()
+    server = Server(options.redis)
+    try:
+        where = _circumstances(server)
+        benchmark = Benchmark(server, options)
+        benchmark.run()
+    finally:
+        server.stop()
+    report = Report(benchmark.records)
+    caption = ", ".join(f"{key} {value}" for key, value in where.items())
+    print(f"\nMedians of {options.rounds} rounds. {caption}")
+    for what in report.whats():
+        print("", *report.table(what), sep="\n")
+    if not options.short:
+        print("", *report.verdicts(), sep="\n")
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)
+        settings = {key: getattr(options, key) for key in ("rounds", "seconds", "n", "puts")}
+        kept = {"where": where, "settings": settings, "records": benchmark.records}
+        (options.output / "calls.json").write_text(json.dumps(kept, indent=1) + "\n")
+        (options.output / "calls.svg").write_text(draw(report, caption))
+        print(f"\nAll values are in {options.output / 'calls.json'}, a plot beside it.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""What the server pays: for the publish script, and for a put where many workers wait."""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from benchmarks.tools import ITEM, Process, Raw, Server, pack
+from txthoonk.keys import FeedKeys
+from txthoonk.scripts import BoundScript, script
+
+FEED = "benchmark"
+_KEYS = FeedKeys(FEED.encode())
+
+#: The least that stores an item and tells of it; the client brings the score.
+BARE = """\
+redis.call('ZADD', KEYS[1], ARGV[2], ARGV[3])
+redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
+redis.call('INCR', KEYS[3])
+redis.call('PUBLISH', ARGV[1], ARGV[3] .. '\\0' .. ARGV[4])
+return 1
+"""
+
+#: The same for a feed that is full: the oldest item goes, and that is told too.
+BARE_BOUNDED = (
+    """\
+local gone = redis.call('ZRANGE', KEYS[1], 0, 0)[1]
+redis.call('ZREM', KEYS[1], gone)
+redis.call('HDEL', KEYS[2], gone)
+redis.call('PUBLISH', ARGV[5], gone)
+"""
+    + BARE
+)
+
+#: How many items the bounded feed holds.
+BOUND = 1000
+
+
+def forget(server: Server) -> None:
+    """Take out everything that a measurement left."""
+    server.raw("DEL", *_KEYS.every_key())
+    server.raw("SREM", "feeds", FEED)
+
+
+def new_feed(server: Server, kind: str, *options: str) -> None:
+    """A fresh feed, with everything in place that its scripts look for."""
+    forget(server)
+    server.raw("SADD", "feeds", FEED)
+    server.raw("HSET", _KEYS.config, "type", kind, *options)
+
+
+def _bind(server: Server, name: str) -> BoundScript:
+    bound = script(name).bind(_KEYS, FEED)
+    server.raw("SCRIPT", "LOAD", bound.script.source)
+    return bound
+
+
+def _call(bound: BoundScript, *args: str | bytes | int) -> bytes:
+    """A packed call of one of our scripts."""
+    count = len(bound.keys)
+    return pack("EVALSHA", bound.script.sha, count, *bound.keys, *bound.channels, *args)
+
+
+# -- the publish script -------------------------------------------------------------------------
+
+
+def script_costs(server: Server, calls: int) -> Iterator[tuple[str, float]]:
+    """Microseconds of Redis's CPU for one publish, by whose script it is.
+
+    Commands are packed beforehand and replayed down one socket; all ids are new.
+    """
+    publish = _bind(server, "feed/publish")
+    keys = (_KEYS.ids, _KEYS.items, _KEYS.publishes)
+    now = int(time.time() * 1000)
+
+    def ours(number: int) -> bytes:
+        return _call(publish, b"%032d" % number, ITEM)
+
+    def bare(source: str) -> Callable[[int], bytes]:
+        sha = server.raw("SCRIPT", "LOAD", source)
+
+        def command(number: int) -> bytes:
+            args = (_KEYS.publish_channel, now + number, b"%032d" % number, ITEM)
+            return pack("EVALSHA", sha, 3, *keys, *args, _KEYS.retract_channel)
+
+        return command
+
+    for who, command, bound in (
+        ("bare", bare(BARE), 0),
+        ("ours", ours, 0),
+        ("bare bounded", bare(BARE_BOUNDED), BOUND),
+        ("ours bounded", ours, BOUND),
+    ):
+        new_feed(server, "feed", *(("max_length", str(bound)) if bound else ()))
+        fill = bare(BARE)
+        server.raw.replay([fill(-number - 1) for number in range(bound)])
+        commands = [command(number) for number in range(calls)]
+        before = server.cpu()
+        server.raw.replay(commands)
+        yield who, (server.cpu() - before) / calls * 1e6
+    forget(server)
+
+
+# -- idle waiters -------------------------------------------------------------------------------
+
+
+def put_costs(server: Server, waiters: int, puts: int) -> float:
+    """Microseconds of Redis's CPU for one job's way, where so many connections wait for it.
+
+    Each connection does what an idle worker of ours does: it waits in BLMOVE; the one that gets
+    an id claims and finishes the job, sees that there is no other, and waits again.
+    """
+    new_feed(server, "job")
+    put, claim, finish = (_bind(server, f"job/{verb}") for verb in ("put", "claim", "finish"))
+    block = pack("BLMOVE", _KEYS.ids, _KEYS.handoff, "RIGHT", "LEFT", 600)
+    look = _call(claim, 1, "")
+    with _connections(server, waiters) as (selector, connections):
+        for each in connections:
+            each.send(block)
+        _wait_until_blocked(server, waiters)
+        commands = [_call(put, "LPUSH", b"%032d" % number, ITEM) for number in range(puts)]
+        before = server.cpu()
+        for command in commands:
+            server.raw.send(command)
+            ((key, _),) = selector.select()
+            worker: Raw = key.data
+            id = worker.read()
+            worker.send(_call(claim, 1, id) + _call(finish, id) + look)
+            assert [worker.read()[0], worker.read(), worker.read()] == [id, 1, []]
+            worker.send(block)
+            assert server.raw.read() == 1
+        cost = (server.cpu() - before) / puts * 1e6
+    _wait_until_blocked(server, 0)
+    forget(server)
+    return cost
+
+
+@contextmanager
+def _connections(server: Server, count: int) -> Iterator[tuple[selectors.BaseSelector, list[Raw]]]:
+    connections = [server.connect() for _ in range(count)]
+    with selectors.DefaultSelector() as selector:
+        for each in connections:
+            selector.register(each, selectors.EVENT_READ, each)
+        try:
+            yield selector, connections
+        finally:
+            for each in connections:
+                each.close()
+
+
+def _wait_until_blocked(server: Server, count: int) -> None:
+    """Wait until just so many connections wait for something."""
+    while server.blocked() != count:
+        time.sleep(0.01)
+
+
+def real_put_costs(server: Server, process: Process, waiters: int, puts: int) -> float:
+    """The same with real instances, each with a get that waits, in a process of their own."""
+    new_feed(server, "job")
+    process.ask(instances=waiters)
+    put = _bind(server, "job/put")
+    finished = server.connect()
+    finished("SUBSCRIBE", _KEYS.finish_channel)
+    _wait_until_blocked(server, waiters)
+    commands = [_call(put, "LPUSH", b"%032d" % number, ITEM) for number in range(puts)]
+    before = server.cpu()
+    for command in commands:
+        server.raw.send(command)
+        finished.read()
+        assert server.raw.read() == 1
+        time.sleep(0.002)  # for the worker to wait again: what is measured are idle ones
+    cost = (server.cpu() - before) / puts * 1e6
+    finished.close()
+    process.ask(instances=0)
+    forget(server)
+    return cost
