@@ -349,13 +349,10 @@ class KilledTests(ThoonkTestCase):
         for outages in (1, 2):
             await killer.execute("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             await until(lambda outages=outages: len(logged) == 2 * outages)
+        # The reason depends on what the kernel has seen first.
         self.assertEqual(
-            logged,
-            [
-                "No connection to Redis: Connection was closed cleanly.",
-                "Connected to Redis again",
-            ]
-            * 2,
+            [line.partition(":")[0] for line in logged],
+            ["No connection to Redis", "Connected to Redis again"] * 2,
         )
 
     async def is_blocked(self, thoonk: Thoonk) -> bool:

@@ -30,6 +30,7 @@ __all__ = [
     "Moved",
     "Published",
     "Retracted",
+    "TextReader",
 ]
 
 
@@ -152,6 +153,25 @@ def split(payload: bytes) -> tuple[bytes, bytes | None]:
     return first, second if nul else None
 
 
+class TextReader:
+    """Makes events of an id and a text; the form of most messages.
+
+    :ivar event: class of the events.
+    :ivar feed: name of the feed.
+    """
+
+    __slots__ = ("event", "feed")
+
+    def __init__(self, event: Callable[..., Event], feed: str) -> None:
+        self.event = event
+        self.feed = feed
+
+    def __call__(self, payload: bytes) -> Event:
+        # Decoded at once: a NUL is a NUL in UTF-8 too.
+        id, nul, text = payload.decode("utf-8", "surrogateescape").partition("\x00")
+        return self.event(self.feed, id, text) if nul else self.event(self.feed, id)
+
+
 @lru_cache(maxsize=65536)
 def reader(kind: Kind, feed: str, serializer: Serializer) -> Callable[[bytes], Event]:
     """What makes events of the payloads of one channel.
@@ -161,7 +181,8 @@ def reader(kind: Kind, feed: str, serializer: Serializer) -> Callable[[bytes], E
     :param serializer: for items and results.
     """
     event, decode_item = kind.event, serializer.decode
-    form = "text" if kind.form == "item" and serializer is SERIALIZERS["text"] else kind.form
+    if kind.form == "text" or (kind.form == "item" and serializer is SERIALIZERS["text"]):
+        return TextReader(event, feed)
 
     def read_item(payload: bytes) -> Event:
         id, data = split(payload)
@@ -173,11 +194,6 @@ def reader(kind: Kind, feed: str, serializer: Serializer) -> Callable[[bytes], E
         except Exception as error:
             return event(feed, name, ItemError(feed, name, f"{type(error).__name__}: {error}"))
 
-    def read_text(payload: bytes) -> Event:
-        # Decoded at once: most messages are of this form, and a NUL is a NUL in UTF-8 too.
-        id, nul, text = payload.decode("utf-8", "surrogateescape").partition("\x00")
-        return event(feed, id, text) if nul else event(feed, id)
-
     def read_id(payload: bytes) -> Event:
         return event(feed, decode(payload))
 
@@ -185,4 +201,4 @@ def reader(kind: Kind, feed: str, serializer: Serializer) -> Callable[[bytes], E
         name, instance = split(payload)
         return event(decode(name), None if instance is None else decode(instance))
 
-    return {"item": read_item, "id": read_id, "text": read_text, "feed": read_feed}[form]
+    return {"item": read_item, "id": read_id, "feed": read_feed}[kind.form]

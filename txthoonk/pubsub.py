@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from txthoonk._deferred import first_failure, ignore
 from txthoonk.errors import NotConnected, ServerError
+from txthoonk.events import TextReader
 from txthoonk.globs import compile_glob
 from txthoonk.redis import RedisSubscriber
 
@@ -150,6 +151,8 @@ class Hub:
         self._refusal: Exception | None = None
         self._channels: dict[bytes, Wish] = {}
         self._patterns: dict[bytes, Wish] = {}
+        #: Channels with one listener, who reads text: class of the events, feed, handler.
+        self._direct: dict[bytes, tuple[Callable[..., Any], str, Handler]] = {}
 
     # -- connections ------------------------------------------------------------------------
 
@@ -281,6 +284,7 @@ class Hub:
                 new.append(wish)
             wish.listeners[listener] = None
             wish.calls = None
+            self._direct.pop(name, None)
             wanted.append(wish)
         if new and self._connection is not None:
             self._ask(self._connection, wishes, new).addErrback(ignore)
@@ -294,6 +298,7 @@ class Hub:
                 continue
             del wish.listeners[listener]
             wish.calls = None
+            self._direct.pop(name, None)
             if not wish.listeners:
                 del wishes[name]
                 unwanted.append(name)
@@ -307,23 +312,36 @@ class Hub:
 
     def message(self, channel: bytes, payload: bytes) -> None:
         """A message came on a channel."""
+        direct = self._direct.get(channel)
+        if direct is None:
+            self._message(channel, payload)
+            return
+        # What follows is TextReader and _handle, without their calls: most messages come here.
+        event, feed, handler = direct
+        id, nul, text = payload.decode("utf-8", "surrogateescape").partition("\x00")
+        try:
+            outcome = handler(event(feed, id, text) if nul else event(feed, id))
+            if outcome is not None:
+                self._follow(outcome, channel)
+        except Exception:
+            self._failed(Failure(), channel)
+
+    def _message(self, channel: bytes, payload: bytes) -> None:
+        """The same for any number of listeners, who read it in any way."""
         wish = self._channels.get(channel)
         if wish is None:
             return
         calls = wish.calls
         if calls is None:
             calls = wish.group()
+            if len(calls) == 1 and isinstance(calls[0][0], TextReader):
+                self._direct[channel] = (calls[0][0].event, calls[0][0].feed, calls[0][1])
         for read, handler, listener in calls:
             if read is not None:
                 event = read(payload)
             if wish.calls is not calls and listener not in wish.listeners:
                 continue  # the handler before has stopped this one
-            try:  # as in _handle, which would be one more call for each message
-                outcome = handler(event)
-                if outcome is not None:
-                    self._follow(outcome, channel)
-            except Exception:
-                self._failed(Failure(), channel)
+            self._handle(handler, event, channel)
 
     def pattern_message(self, pattern: bytes, channel: bytes, payload: bytes) -> None:
         """A message came on a channel that matches a pattern."""

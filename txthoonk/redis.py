@@ -385,9 +385,9 @@ class RedisSubscriber(Redis):
         reader = self._reader
         reader.feed(data)
         outer, self._in_turn = self._in_turn, True
-        gets, received = reader.gets, self.messageReceived
+        gets, received, more = reader.gets, self.messageReceived, _MORE
         try:
-            while (reply := gets()) is not _MORE:
+            while (reply := gets()) is not more:
                 if type(reply) is list and reply:
                     kind = reply[0]
                     try:  # one bad handler or message must not end the connection

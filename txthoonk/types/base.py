@@ -68,9 +68,17 @@ class ItemId(str):  # noqa: SLOT000  # a revision will be set on some
     revision: int | None = None
 
 
+#: Ids made beforehand: asking the system for many at a time halves what one costs.
+_ids: list[str] = []
+os.register_at_fork(after_in_child=_ids.clear)
+
+
 def new_id() -> str:
     """A new unique id: 32 hexadecimal digits, as the peers write them."""
-    return os.urandom(16).hex()
+    if not _ids:
+        digits = os.urandom(16 * 128).hex()
+        _ids.extend(digits[i : i + 32] for i in range(0, len(digits), 32))
+    return _ids.pop()
 
 
 class FeedBaseType:

@@ -40,12 +40,8 @@ local micros = time[2]
 if #micros < 6 then
   micros = string.rep('0', 6 - #micros) .. micros
 end
-local score
-if clock == 's' then
-  score = time[1] .. '.' .. micros
-else -- milliseconds, the contract's unit
-  score = time[1] .. string.sub(micros, 1, 3) .. '.' .. string.sub(micros, 4)
-end
+-- Milliseconds, the contract's unit; or seconds.
+local score = time[1] .. micros .. (clock == 's' and 'e-6' or 'e-3')
 if call('ZCOUNT', ids, score, '+inf') > 0 then
   local last = tonumber(call('ZREVRANGE', ids, 0, 0, 'WITHSCORES')[2])
   local day, tick, form = 86400000, 0.001, '%.3f'
