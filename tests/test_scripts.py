@@ -55,6 +55,9 @@ def bindings(each: Script) -> Iterator[tuple[str, str, int]]:
         match = _BINDING.fullmatch(line)
         assert match is not None
         names = match[1].split(", ")
+        if whole := re.fullmatch(r"unpack\((KEYS|ARGV)\)", match[2]):
+            yield from ((name, whole[1], number) for number, name in enumerate(names, 1))
+            continue
         values = re.split(r", (?![^(]*\))", match[2])
         for name, value in zip(names, values, strict=True):
             if bound := _BOUND.fullmatch(value):

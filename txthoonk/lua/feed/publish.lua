@@ -18,9 +18,8 @@
 -- Returns: integer  1 if it is new, 0 if it was edited
 -- Errors: FEEDNOTFOUND
 -- Publishes: retract_channel id; publish_channel id NUL item; edit_channel id NUL item
-local config, ids, items, publishes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local publish_channel, edit_channel, retract_channel = ARGV[1], ARGV[2], ARGV[3]
-local id, item = ARGV[4], ARGV[5]
+local config, ids, items, publishes = unpack(KEYS)
+local publish_channel, edit_channel, retract_channel, id, item = unpack(ARGV)
 local call = redis.call
 
 local size = call('HLEN', config)
