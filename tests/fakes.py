@@ -31,7 +31,7 @@ class FakeServer:
         self._open: set[Protocol] = set()
         factory = Factory()
         factory.noisy = False
-        factory.buildProtocol = self._build  # type: ignore[method-assign,assignment]
+        factory.buildProtocol = self._build  # type: ignore[method-assign,assignment]  # a fake
         self._port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self._port.getHost().port)
 
@@ -43,7 +43,7 @@ class FakeServer:
         """Close everything."""
         await self._port.stopListening()
         for connection in list(self._open):
-            connection.transport.abortConnection()  # type: ignore[union-attr]
+            connection.transport.abortConnection()  # type: ignore[union-attr]  # it is connected
 
 
 class _Connection(Protocol):

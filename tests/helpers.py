@@ -108,6 +108,7 @@ class ThoonkTestCase(RedisTestCase):
         heard: list[tuple[str, bytes]] = []
         redis = await connect(self.endpoint(url), RedisSubscriber)
         self.addCleanup(redis.close)
+        # As 0.1's users do, whatever the type checker says of it.
         redis.patternMessageReceived = lambda _, channel, payload: heard.append(  # type: ignore[method-assign]
             (channel.decode(), payload)
         )

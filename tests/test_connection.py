@@ -214,7 +214,7 @@ class WaitingTests(ProxyCase):
         """
         A command that blocks would hold up everyone: it has a connection of its own.
         """
-        call: Callable[[], object] = lambda: self.redis.bpop(["a"])  # noqa: E731
+        call: Callable[[], object] = lambda: self.redis.bpop(["a"])  # noqa: E731  # one of several calls in turn
         self.assertRaises(ValueError, call)
 
 

@@ -143,16 +143,16 @@ class EventTests(ThoonkTestCase):
         cases: list[tuple[type[Exception], Callable[[], object]]] = [
             (TypeError, lambda: subscribe("a")),
             (TypeError, lambda: subscribe("a", published=print)),
-            (TypeError, lambda: subscribe("a", publish=1)),  # type: ignore[arg-type]
+            (TypeError, lambda: subscribe("a", publish=1)),  # type: ignore[arg-type]  # wrong
             (TypeError, lambda: subscribe("a", move=print, position=print)),
-            (TypeError, lambda: subscribe("a", publish=print, serializer=3)),  # type: ignore[arg-type]
+            (TypeError, lambda: subscribe("a", publish=print, serializer=3)),  # type: ignore[arg-type]  # wrong
             (ValueError, lambda: subscribe("a", publish=print, serializer="pickle")),
             (ValueError, lambda: subscribe("", publish=print)),
             (ValueError, lambda: pattern("a\0", publish=print)),
             (ValueError, lambda: pattern([], publish=print)),
             (TypeError, lambda: pattern("*", published=print)),
             (ValueError, lambda: self.thoonk.register_handler("", print)),
-            (ValueError, lambda: self.thoonk.register_handler(7, print)),  # type: ignore[arg-type]
+            (ValueError, lambda: self.thoonk.register_handler(7, print)),  # type: ignore[arg-type]  # wrong
         ]
         for error, call in cases:
             self.assertRaises(error, call)
@@ -163,7 +163,7 @@ class EventTests(ThoonkTestCase):
         """
 
         class Unhashable:
-            __hash__ = None  # type: ignore[assignment]
+            __hash__ = None  # type: ignore[assignment]  # that is the point
 
             def encode(self, item: Any) -> bytes:
                 return b""
@@ -177,7 +177,7 @@ class EventTests(ThoonkTestCase):
                 subscribe,
                 "a",
                 publish=print,
-                serializer=Unhashable(),  # type: ignore[arg-type]
+                serializer=Unhashable(),  # type: ignore[arg-type]  # that is the point
             )
 
     async def test_serializers(self) -> None:

@@ -351,7 +351,7 @@ class RegisterTests(InstanceCase):
         A class of one's own is a type like the others; the class itself stays as it is.
         """
         self.thoonk.register_feedtype("pictures", Pictures)
-        feed: Any = self.thoonk.pictures(self.name, max_length=2)  # type: ignore[attr-defined]
+        feed: Any = self.thoonk.pictures(self.name, max_length=2)  # type: ignore[attr-defined]  # registered
         self.assertIsInstance(feed, Pictures)
         for id in "abc":
             await feed.publish("x", id=id)
@@ -391,7 +391,7 @@ class RegisterTests(InstanceCase):
         """
         What is no type of feed, or would hide a verb of the instance, is refused.
         """
-        for other in (object, Feed("x", "y"), None):  # type: ignore[arg-type]
+        for other in (object, Feed("x", "y"), None):  # type: ignore[arg-type]  # wrong
             self.assertRaises(TypeError, self.thoonk.register_feedtype, "pictures", other)
         for name in ("delete_feed", "redis", "two words", "", "uuid"):
             self.assertRaises(ValueError, self.thoonk.register_feedtype, name, Pictures)

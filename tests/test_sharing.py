@@ -49,7 +49,7 @@ class Worker(ProcessProtocol):
         self.ended: Deferred[int] = Deferred()
         self._told = b""
         self._complaint = b""
-        reactor.spawnProcess(  # type: ignore[attr-defined]
+        reactor.spawnProcess(  # type: ignore[attr-defined]  # the module is the reactor
             self,
             sys.executable,
             [sys.executable, "-m", "tests.share_worker", who, url, feed],

@@ -128,12 +128,12 @@ class EndTests(WaitingCase):
                 done: Deferred[object] = job.stall(id)
                 return done.addCallback(lambda _: taken)
 
-            job.take = claim  # type: ignore[method-assign]
+            job.take = claim  # type: ignore[method-assign]  # a hook
             taking = claim(count, handed)
             taking.addCallback(stalled).addCallback(lambda taken: claimed.callback(None) or taken)
             return taking
 
-        job.take = take  # type: ignore[method-assign]
+        job.take = take  # type: ignore[method-assign]  # a hook
         first = job.get()
         first.addErrback(lambda _: None)
         await claimed

@@ -22,7 +22,7 @@ async def tls_server(case: TestCase) -> tuple[EmbeddedRedis, int, str]:
     :raises SkipTest: if there is no TLS in Twisted, no openssl, or no Redis with TLS.
     """
     try:
-        import twisted.internet.ssl  # noqa: F401
+        import twisted.internet.ssl  # noqa: F401  # is it there?
     except ImportError:
         raise SkipTest("pyOpenSSL is not installed") from None
     openssl = shutil.which("openssl")

@@ -22,7 +22,7 @@ def main() -> int:
     if options.stay:
         os.environ["STAY"] = "1"
 
-    from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]
+    from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]  # chosen by platform
 
     from examples.history.service import History
 
