@@ -93,7 +93,28 @@ JOBS: Final = (
 #: ``x`` was handed to a get that never took it.
 HANDED: Final = (("RPUSH", "handoff", "x"), ("ZADD", "seen", "1", "x"))
 
+#: ``c`` is claimed by a lease that is over, or by one that is not.
+LEASED: Final = (("HSET", "lease", "c", "tok 5 6"),)
+HELD: Final = (("HSET", "lease", "c", "tok 5 9000000000000"),)
+#: ``d`` is due.
+DELAYED: Final = (
+    ("HSET", "items", "d", "D"),
+    ("SADD", "stalled", "d"),
+    ("ZADD", "published", "5", "d"),
+    ("ZADD", "delayed", "6", "d"),
+)
+#: A result whose time is over.
+KEPT: Final = (("HSET", "results", "old", "1:Q-"), ("ZADD", "due", "1", "old"))
+#: What a claim says of the options where there are none.
+UNSET: Final = (b"", b"", b"")
+NOT: Final = b"JOBNOTCLAIMED"
+
 WHO: Final = (NAME.encode(), b"instance")
+
+#: What fsck says of a feed that is not in ``feeds``, and of one with too low a last id.
+UNLISTED_IS: Final = (b"unlisted", b"its name is not in feeds")
+UNLISTED: Final = b" ".join(UNLISTED_IS)
+BELOW: Final = b"%b is 2, below the id 3" % KEYS.idincr
 
 SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
     "feed/get_all": (
@@ -109,6 +130,89 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         shrinks(*FULL, args=(b"a",)),
         reads(*FULL, args=(b"z",), reply=0),
         refuses("FEEDNOTFOUND", args=(b"a",)),
+    ),
+    "fsck/config": (
+        reads(LISTED, *FULL, args=(b"1", b"", WHO[0], b"feed"), reply=[]),
+        reads(FEED, args=(b"1", b"", WHO[0], b"feed"), reply=[b"", UNLISTED, *UNLISTED_IS, 0]),
+        shrinks(
+            FEED, args=(b"1", UNLISTED, WHO[0], b"feed"), reply=[b"", UNLISTED, *UNLISTED_IS, 1]
+        ),
+    ),
+    "fsck/feed": (
+        reads(*FULL, args=(b"1", b"a", b"0", b"", b"z", b"0", b""), reply=[]),
+        shrinks(
+            *FULL,
+            ("ZADD", "ids", "3", "c"),
+            args=(b"1", b"c", b"0", b"id 3"),
+            reply=[b"c", b"id 3", b"no item", b"in %b, without an item" % KEYS.ids, 1],
+        ),
+    ),
+    "fsck/idincr": (
+        reads(*SORTED, args=(b"1", b"", b"3"), reply=[]),
+        shrinks(
+            *SORTED,
+            ("SET", "idincr", "2"),
+            args=(b"1", BELOW, b"3"),
+            reply=[b"", BELOW, b"counter", BELOW, 1],
+        ),
+    ),
+    "fsck/job": (
+        reads(*JOBS, args=(b"1", b"a", b"1", b"", b"q", b"0", b""), reply=[]),
+        shrinks(
+            *JOBS,
+            args=(b"1", b"x", b"0", b"true 0 0 false false 4" + 6 * b" false"),
+            reply=[
+                *(b"x", b"true 0 0 false false 4" + 6 * b" false"),
+                *(b"no state", b"not finished, but in no state", 1),
+            ],
+        ),
+        shrinks(
+            ("ZADD", "claimed", "5", "q"),
+            args=(b"1", b"q", b"0", b"false 0 0 5" + 8 * b" false"),
+            reply=[
+                *(b"q", b"false 0 0 5" + 8 * b" false"),
+                *(b"no item", b"claimed, without an item", 1),
+            ],
+        ),
+    ),
+    "fsck/orphans": (
+        reads(LISTED, FEED, args=(b"1", b"", WHO[0]), reply=[]),
+        shrinks(
+            HANDED[0],
+            args=(b"1", KEYS.handoff, WHO[0]),
+            reply=[b"", KEYS.handoff, b"orphan", b"%b is of no feed" % KEYS.handoff, 1],
+        ),
+    ),
+    "fsck/queue": (
+        reads(*QUEUE, args=(b"1", b"a", b"1", b""), reply=[]),
+        shrinks(
+            *QUEUE,
+            args=(b"1", b"c", b"0", b"0 0 item"),
+            reply=[b"c", b"0 0 item", b"no id", b"an item that is not in %b" % KEYS.ids, 1],
+        ),
+    ),
+    "fsck/sorted_feed": (
+        reads(*SORTED, args=(b"1", b"2", b"1", b""), reply=[]),
+        shrinks(
+            *SORTED,
+            ("RPUSH", "ids", "2"),
+            args=(b"1", b"2", b"2", b"2 item"),
+            reply=[b"2", b"2 item", b"twice", b"2 times in %b" % KEYS.ids, 1],
+        ),
+        shrinks(
+            *SORTED,
+            ("RPUSH", "ids", "9"),
+            args=(b"1", b"9", b"1", b"1"),
+            reply=[b"9", b"1", b"no item", b"in %b, without an item" % KEYS.ids, 1],
+        ),
+    ),
+    "fsck/survey": (
+        reads(
+            LISTED,
+            FEED,
+            args=WHO[:1],
+            reply=[1, b"feed", b"hash", *[b"none"] * (len(KEYS.every_key()) - 1)],
+        ),
     ),
     "handoff/hand_back": (
         shrinks(("RPUSH", "ids", "a"), *HANDED, args=(b"x",)),
@@ -149,35 +253,96 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         refuses("WRONGFEEDTYPE", LISTED, FEED, args=(*WHO, b"type", b"job")),
     ),
     "job/cancel": (
-        shrinks(*JOBS, args=(b"c",)),
-        refuses("JOBNOTCLAIMED", *JOBS, args=(b"a",)),
+        shrinks(*JOBS, args=(b"cancelled", b"c", b"", b"0", b"w", b"")),
+        shrinks(*JOBS, *LEASED, args=(b"cancelled", b"c", b"tok", b"0", b"w", b"why")),
+        shrinks(*JOBS, *LEASED, args=(b"failed", b"c", b"tok", b"5000", b"w", b"why")),
+        shrinks(*JOBS, *LEASED, args=(b"expired", b"c", b"tok", b"0", b"w", b"why")),
+        shrinks(
+            *JOBS,
+            *LEASED,
+            ("HSET", "config", "max_attempts", "2"),
+            args=(b"failed", b"c", b"tok", b"0", b"w", b"why"),
+            reply=0,
+        ),
+        refuses("JOBNOTCLAIMED", *JOBS, args=(b"cancelled", b"a", b"", b"0", b"w", b"")),
+        refuses("LEASELOST", *JOBS, args=(b"cancelled", b"a", b"tok", b"0", b"w", b"")),
+        refuses("LEASELOST", *JOBS, *LEASED, args=(b"failed", b"c", b"old", b"0", b"w", b"")),
+        refuses("LEASELOST", *JOBS, *HELD, args=(b"expired", b"c", b"tok", b"0", b"w", b"")),
     ),
     "job/claim": (
-        shrinks(*JOBS, args=(b"1", b""), reply=[b"a", b"A", 2]),
-        shrinks(*JOBS, *HANDED, args=(b"2", b"x"), reply=[b"x", b"X", 0, b"a", b"A", 2]),
-        shrinks(*JOBS[:1], ("RPUSH", "ids", "c"), *JOBS[2:], args=(b"9", b""), reply=[]),
-        reads(JOBS[0], args=(b"1", b""), reply=[], whole=False),
-        refuses("FEEDNOTFOUND", args=(b"1", b"")),
+        shrinks(*JOBS, args=(b"1", b"", b"tok"), reply=[*UNSET, b"a", b"A", 2]),
+        shrinks(
+            *JOBS,
+            *HANDED,
+            args=(b"2", b"x", b"tok"),
+            reply=[*UNSET, b"x", b"X", 0, b"a", b"A", 2],
+        ),
+        shrinks(
+            *JOBS[:1], ("RPUSH", "ids", "c"), *JOBS[2:], args=(b"9", b"", b"tok"), reply=[*UNSET]
+        ),
+        reads(JOBS[0], args=(b"1", b"", b"tok"), reply=[*UNSET], whole=False),
+        refuses("FEEDNOTFOUND", args=(b"1", b"", b"tok")),
+    ),
+    "job/edit": (
+        grows(*JOBS, args=(b"a", b"A2")),
+        refuses("ITEMNOTFOUND", *JOBS, args=(b"z", b"Z")),
+    ),
+    "job/extend": (
+        shrinks(*JOBS, *LEASED, args=(b"c", b"tok"), reply=[1]),
+        reads(*JOBS, *LEASED, args=(b"c", b"old", b"a", b"tok"), reply=[b"LEASELOST"] * 2),
     ),
     "job/finish": (
-        shrinks(*JOBS, args=(b"c", b"result")),
-        shrinks(*JOBS, args=(b"c",)),
-        refuses("JOBNOTCLAIMED", *JOBS, args=(b"a",)),
+        shrinks(*JOBS, args=(b"", b"c", b"", b"+result"), reply=[1]),
+        shrinks(*JOBS, args=(b"0", b"c", b"", b""), reply=[1]),
+        shrinks(*JOBS, *LEASED, args=(b"5", b"c", b"tok", b"+r", b"a", b"", b""), reply=[1, NOT]),
+        shrinks(*JOBS, *KEPT, args=(b"", b"c", b"", b"+result"), reply=[1]),
+        reads(*JOBS, args=(b"", b"a", b"", b"+r"), reply=[NOT], whole=False),
+        reads(*JOBS, args=(b"", b"a", b"tok", b""), reply=[b"LEASELOST"], whole=False),
+        reads(*JOBS, *LEASED, args=(b"", b"c", b"old", b""), reply=[b"LEASELOST"], whole=False),
+    ),
+    "job/look": (
+        reads(
+            *JOBS,
+            *DELAYED,
+            *KEPT,
+            ("ZADD", "due", "9e12", "new"),
+            ("HSET", "results", "new", "1:Q+r"),
+            ("HSET", "errors", "s", "1\tw\twhy\n"),
+            args=(b"a", b"s", b"d", b"new", b"old", b"z"),
+            reply=[
+                *(b"unfinished", b"A", b"parked", b"1\tw\twhy\n", b"unfinished", b"D"),
+                *(b"finished", b"1:Q+r", b"gone", b"", b"gone", b""),
+            ],
+        ),
+    ),
+    "job/parked": (reads(*JOBS, *DELAYED, reply=[b"s"]),),
+    "job/progress": (
+        reads(*JOBS, *LEASED, args=(b"c", b"tok", b"half"), reply=1),
+        reads(*JOBS, args=(b"c", b"", b"half"), reply=1),
+        refuses("JOBNOTCLAIMED", *JOBS, args=(b"a", b"", b"half")),
+        refuses("LEASELOST", *JOBS, args=(b"c", b"tok", b"half")),
+    ),
+    "job/promote": (
+        shrinks(*JOBS, *DELAYED, args=(b"100",), reply=[1, -1]),
+        shrinks(*JOBS, ("ZADD", "delayed", "1", "s"), args=(b"100",), reply=[0, -1]),
+        reads(*JOBS, args=(b"100",), reply=[0, -1], whole=False),
     ),
     "job/put": (
-        grows(*JOBS, args=(b"LPUSH", b"d", b"D")),
-        grows(*JOBS, args=(b"RPUSH", b"d", b"D")),
-        reads(*JOBS, args=(b"LPUSH", b"a", b"D"), reply=0, whole=False),
-        refuses("FEEDNOTFOUND", args=(b"LPUSH", b"d", b"D")),
+        grows(*JOBS, args=(b"LPUSH", b"0", b"d", b"D")),
+        grows(*JOBS, args=(b"RPUSH", b"0", b"d", b"D")),
+        grows(*JOBS, args=(b"LPUSH", b"5000", b"d", b"D")),
+        grows(*JOBS, *KEPT, args=(b"LPUSH", b"0", b"old", b"D")),
+        reads(*JOBS, args=(b"LPUSH", b"0", b"a", b"D"), reply=0, whole=False),
+        refuses("FEEDNOTFOUND", args=(b"LPUSH", b"0", b"d", b"D")),
     ),
     "job/put_many": (
         grows(*JOBS, args=(b"LPUSH", b"d", b"D", b"e", b"E"), reply=2),
         refuses("FEEDNOTFOUND", args=(b"LPUSH", b"d", b"D")),
     ),
     "job/release": (
-        shrinks(*JOBS, args=(b"c",)),
-        shrinks(*JOBS, args=(b"a", b"c"), reply=1),
-        refuses("JOBNOTCLAIMED", *JOBS, args=(b"a",)),
+        shrinks(*JOBS, args=(b"c", b""), reply=[1]),
+        shrinks(*JOBS, *LEASED, args=(b"a", b"", b"c", b"tok"), reply=[NOT, 1]),
+        reads(*JOBS, *LEASED, args=(b"c", b"old"), reply=[b"LEASELOST"]),
     ),
     "job/requeue_lost": (
         shrinks(*JOBS, args=(b"1000", b"x"), reply=[0, 1]),
@@ -185,20 +350,45 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         shrinks(*JOBS, ("ZADD", "lost", "1", "a"), args=(b"1000",), reply=[0, 0], whole=False),
     ),
     "job/retract": (
-        *(shrinks(*JOBS, *HANDED, args=(id,)) for id in (b"a", b"c", b"s", b"x")),
+        *(shrinks(*JOBS, *HANDED, *LEASED, args=(id,)) for id in (b"a", b"c", b"s", b"x")),
+        shrinks(*JOBS, *DELAYED, args=(b"d",)),
         reads(*JOBS, *HANDED, args=(b"z",), reply=0),
     ),
     "job/retry": (
         shrinks(*JOBS, args=(b"s",)),
+        shrinks(*JOBS, *DELAYED, args=(b"d",)),
         refuses("JOBNOTSTALLED", *JOBS, args=(b"a",)),
         refuses("ITEMNOTFOUND", ("SADD", "stalled", "s"), args=(b"s",)),
     ),
     "job/stall": (
-        *(shrinks(*JOBS, *HANDED, args=(id,)) for id in (b"a", b"c", b"x")),
-        refuses("JOBNOTCLAIMED", *JOBS, args=(b"s",)),
-        refuses("ITEMNOTFOUND", *JOBS, args=(b"z",)),
+        *(shrinks(*JOBS, *HANDED, args=(id, b"", b"", b"w", b"")) for id in (b"a", b"c", b"x")),
+        shrinks(*JOBS, *LEASED, args=(b"c", b"tok", b"", b"w", b"why")),
+        shrinks(*JOBS, *LEASED, args=(b"c", b"", b"claimed", b"w", b"why")),
+        shrinks(*JOBS, *DELAYED, args=(b"d", b"", b"", b"w", b"")),
+        refuses("JOBNOTCLAIMED", *JOBS, args=(b"s", b"", b"", b"w", b"")),
+        refuses("JOBNOTCLAIMED", *JOBS, args=(b"a", b"", b"claimed", b"w", b"")),
+        refuses("LEASELOST", *JOBS, *LEASED, args=(b"c", b"old", b"", b"w", b"")),
+        refuses("ITEMNOTFOUND", *JOBS, args=(b"z", b"", b"", b"w", b"")),
     ),
-    "job/stats": (reads(*JOBS, *HANDED, reply=[2, 1, 1, 1, 5, 7]),),
+    "job/stats": (reads(*JOBS, *HANDED, *DELAYED, reply=[2, 1, 1, 1, 1, 5, 7]),),
+    "job/survey": (
+        reads(*JOBS, *HANDED, args=(b"0", b"10"), reply=[0, 2, 1]),
+        reads(*JOBS, *LEASED, args=(b"0", b"10"), reply=[1, 0, 1, b"c", b"tok"]),
+        shrinks(
+            *JOBS, ("HSET", "config", "peer_timeout", "5"), args=(b"0", b"10"), reply=[1, 0, 1]
+        ),
+    ),
+    "job/sweep": (
+        shrinks(
+            *JOBS,
+            *KEPT,
+            ("HSET", "lease", "gone", "t 1 2"),
+            ("HSET", "errors", "gone", "1\tw\twhy\n"),
+            args=(b"0", b"0", b"100"),
+            reply=[3, b"0", b"0"],
+        ),
+        reads(*JOBS, *LEASED, args=(b"0", b"0", b"100"), reply=[0, b"0", b"0"]),
+    ),
     "queue/give_back": (shrinks(*QUEUE, args=(b"d", b"D", b"e", b"E"), reply=2),),
     "queue/put": (
         grows(*QUEUE, args=(b"LPUSH", b"d", b"D")),

@@ -85,7 +85,7 @@ class EventTests(ThoonkTestCase):
 
     async def test_job(self) -> None:
         """
-        A job is seen when it is put, claimed, and finished with a result.
+        A job is seen when it is put, claimed, and finished, with a result or without.
         """
         name = self.feed_name()
         heard = await self.heard(name, "put", "claim", "finish")
@@ -103,6 +103,7 @@ class EventTests(ThoonkTestCase):
                 JobFinished(name, "1", "done"),
                 JobPublished(name, "2", "more"),
                 JobClaimed(name, "2"),
+                JobFinished(name, "2"),
             ],
         )
 

@@ -197,7 +197,7 @@ class DeleteTests(InstanceCase):
         await job.get()
         await self.redis.execute("RPUSH", self.keys.handoff, "x")
         await job.maintenance()
-        self.assertEqual(len(await self.keys_of(self.name)), 11)
+        self.assertEqual(len(await self.keys_of(self.name)), 14)
         await job.delete()
         self.assertEqual(await self.keys_of(self.name), {})
 

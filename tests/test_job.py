@@ -19,7 +19,10 @@ from txthoonk import (
 )
 from txthoonk.errors import WrongKeyType
 from txthoonk.types.base import ItemId
-from txthoonk.types.job import BATCH, BATCH_BYTES
+from txthoonk.types.producing import BATCH, BATCH_BYTES
+
+#: Where peers do not listen: finishes without a result.
+DONE = "tx.feed.finish"
 
 
 class JobCase(ThoonkTestCase):
@@ -28,7 +31,7 @@ class JobCase(ThoonkTestCase):
     async def setUp(self) -> None:
         await super().setUp()
         self.name = self.feed_name()
-        self.job = await self.thoonk.job(self.name)
+        self.job = await self.thoonk.job(self.name, result_ttl=0)
         self.keys = self.job.keys
         self.news = await self.watch(self.name)
 
@@ -52,7 +55,7 @@ class PutTests(JobCase):
         self.assertEqual(second, "b")
         self.assertEqual(set(await self.job.get_ids()), {first, "b"})
         self.assertEqual(await self.job.length(), 2)
-        self.assertEqual(await self.job.stats(), (2, 0, 0, 0, 2, 0))
+        self.assertEqual(await self.job.stats(), (2, 0, 0, 0, 0, 2, 0))
         told = [("feed.publishes", f"{first}\0one".encode()), ("feed.publishes", b"b\0two")]
         self.assertEqual(await self.news(), told)
 
@@ -75,7 +78,7 @@ class PutTests(JobCase):
         ids = await self.job.put_many(iter(items))
         self.assertEqual(len(set(ids)), 5000)
         self.assertIsInstance(ids[0], ItemId)
-        self.assertEqual(await self.job.stats(), (5000, 0, 0, 0, 5000, 0))
+        self.assertEqual(await self.job.stats(), (5000, 0, 0, 0, 0, 5000, 0))
         told = [(c, p.partition(b"\0")[2].decode()) for c, p in await self.news()]
         self.assertEqual(told, [("feed.publishes", item) for item in items])
         claims = await gatherResults([self.job.get() for _ in range(5000)])
@@ -120,7 +123,7 @@ class PutTests(JobCase):
         self.assertRaises(TypeError, self.job.put, b"bytes")
         self.assertRaises(TypeError, self.job.put_many, ["good", 5])
         self.assertRaises(ValueError, self.job.put, "x", id="")
-        self.assertEqual(await self.job.stats(), (0, 0, 0, 0, 0, 0))
+        self.assertEqual(await self.job.stats(), (0, 0, 0, 0, 0, 0, 0))
 
     async def test_deleted(self) -> None:
         """
@@ -196,7 +199,7 @@ class PutAgainTests(JobCase):
         for id in ("a", "b"):
             await self.job.put("new", id=id)
             self.assertEqual((await self.job.get(timeout=5)).id, id)
-        self.assertEqual(await self.job.stats(), (0, 0, 2, 0, 2, 0))
+        self.assertEqual(await self.job.stats(), (0, 0, 2, 0, 0, 2, 0))
 
 
 class ClaimTests(JobCase):
@@ -213,12 +216,12 @@ class ClaimTests(JobCase):
         id, item, cancelled = claim
         self.assertEqual((id, item, cancelled), (ids[0], "one", 0))
         self.assertEqual((claim.id, claim.item, claim.cancelled), (ids[0], "one", 0))
-        self.assertEqual(await self.job.stats(), (1, 0, 1, 0, 2, 0))
+        self.assertEqual(await self.job.stats(), (1, 0, 1, 0, 0, 2, 0))
         self.assertEqual(await self.news(), [("feed.claimed", ids[0].encode())])
 
     async def test_finish(self) -> None:
         """
-        A finished job is gone but for the count; its result is told, and without one nothing is.
+        A finished job is gone but for the count; its result is told, or just its end.
         """
         results: tuple[tuple[Any, bytes | None], ...] = (
             (NO_RESULT, None),
@@ -231,10 +234,11 @@ class ClaimTests(JobCase):
             claim = await self.job.get()
             await self.news()
             self.assertIsNone(await claim.finish(result))
-            expected = [] if told is None else [("job.finish", claim.id.encode() + b"\0" + told)]
-            self.assertEqual(await self.news(), expected)
+            id = claim.id.encode()
+            expected = ("job.finish", id + b"\0" + told) if told is not None else (DONE, id)
+            self.assertEqual(await self.news(), [expected])
         self.assertEqual(await self.left(), set())
-        self.assertEqual(await self.job.stats(), (0, 0, 0, 0, 4, 4))
+        self.assertEqual(await self.job.stats(), (0, 0, 0, 0, 0, 4, 4))
         self.assertEqual(repr(NO_RESULT), "NO_RESULT")
 
     async def test_result_of_the_kind(self) -> None:
@@ -333,9 +337,9 @@ class ClaimTests(JobCase):
         await self.job.put("x", id="good")
         await self.redis.execute("RPUSH", self.keys.ids, "good", claimed, stalled, "gone")
         self.assertEqual((await self.job.get()).id, "good")
-        self.assertEqual(await self.job.stats(), (1, 0, 2, 1, 3, 0))
+        self.assertEqual(await self.job.stats(), (1, 0, 2, 1, 0, 3, 0))
         await self.refused(self.job.get(0.01), Empty, self.name)
-        self.assertEqual(await self.job.stats(), (0, 0, 2, 1, 3, 0))
+        self.assertEqual(await self.job.stats(), (0, 0, 2, 1, 0, 3, 0))
 
     async def test_count_of_a_peer(self) -> None:
         """

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock, deferLater
 from tests.helpers import until
 from tests.test_job import JobCase
 from txthoonk import ItemDoesNotExist, JobNotClaimed, JobNotStalled
-from txthoonk.types.job import MOST_SUSPECTS, PAGE
+from txthoonk.types.maintenance import MOST_SUSPECTS, PAGE, Maintenance
 
 #: States that a job may be in.
 STATES: Final = ("available", "handed", "claimed", "stalled", "missing")
@@ -115,7 +115,13 @@ class StateTests(StateCase):
             else:
                 await self.refused(call, effect, self.name, state)
                 self.assertEqual(await self.states(state), [state])
-            self.assertEqual(await self.news(), [])
+            # Peers hear nothing that the contract does not have; ours hear what changed.
+            changed = isinstance(effect, str) and state != "missing"
+            told = [channel for channel, _ in await self.news()]
+            expected = [f"tx.feed.{verb}"] if changed else []
+            if (verb, state) == ("retract", "claimed"):
+                expected.append("tx.feed.stop")  # whoever works on it
+            self.assertEqual(told, expected)
 
     async def test_finish(self) -> None:
         """
@@ -207,7 +213,7 @@ class MaintenanceTests(StateCase):
         """
         for state in STATES:
             await self.bring(state, state)
-        self.assertEqual(await self.job.maintenance(lost_grace=0), (0, 0))
+        self.assertEqual(await self.job.maintenance(lost_grace=0), Maintenance())
         for state in STATES:
             self.assertEqual(await self.states(state), [state])
 
@@ -217,8 +223,8 @@ class MaintenanceTests(StateCase):
         """
         await self.bring("a", "handed")
         await self.bring("b", "available")
-        self.assertEqual(await self.job.maintenance(handoff_grace=0), (0, 0))
-        self.assertEqual(await self.job.maintenance(handoff_grace=60), (0, 0))
+        self.assertEqual(await self.job.maintenance(handoff_grace=0), Maintenance())
+        self.assertEqual(await self.job.maintenance(handoff_grace=60), Maintenance())
         done = await self.job.maintenance(handoff_grace=0)
         self.assertEqual((done.handoffs, done.lost), (1, 0))
         self.assertEqual([(await self.job.get()).id for _ in range(2)], ["a", "b"])
@@ -252,7 +258,7 @@ class MaintenanceTests(StateCase):
         """
         await self.lose("a")
         await self.redis.execute("ZREM", self.keys.published, "a")
-        self.assertEqual(await self.job.maintenance(lost_grace=0), (0, 0))
+        self.assertEqual(await self.job.maintenance(lost_grace=0), Maintenance())
         self.assertEqual(await self.job.length(), 0)
 
     async def test_peer_at_work(self) -> None:
@@ -269,7 +275,7 @@ class MaintenanceTests(StateCase):
         await self.redis.execute("ZADD", self.keys.claimed, 1, "popped")
         await deferLater(reactor, 0.01)  # more than the grace, by the server's clock
         clock.advance(1)
-        self.assertEqual(await maintenance, (0, 1))
+        self.assertEqual(await maintenance, Maintenance(lost=1))
         self.assertEqual(await self.states("popped"), ["claimed"])
         self.assertEqual(await self.states("lost"), ["available"])
 
@@ -285,7 +291,7 @@ class MaintenanceTests(StateCase):
         self.assertIn(self.keys.lost.decode(), await self.keys_of(self.name))
         await self.redis.execute("LPUSH", self.keys.ids, "a")
         clock.advance(1)
-        self.assertEqual(await first, (0, 0))
+        self.assertEqual(await first, Maintenance())
         self.assertNotIn(self.keys.lost.decode(), await self.keys_of(self.name))
 
     async def test_many(self) -> None:
@@ -296,7 +302,7 @@ class MaintenanceTests(StateCase):
         lost = await self.redis.execute("RPOP", self.keys.ids, 40)
         claimed = await gatherResults([self.job.get() for _ in range(PAGE)])
         await gatherResults([claim.stall() for claim in claimed[: PAGE // 2]])
-        self.assertEqual(await self.job.maintenance(lost_grace=0.001), (0, 40))
+        self.assertEqual(await self.job.maintenance(lost_grace=0.001), Maintenance(lost=40))
         queued = (await self.redis.execute("LRANGE", self.keys.ids, 0, -1))[:40]
         self.assertEqual(set(queued), set(lost))
         stats = await self.job.stats()
@@ -308,8 +314,10 @@ class MaintenanceTests(StateCase):
         """
         await self.job.put_many([f"{i}" for i in range(MOST_SUSPECTS + 100)])
         await self.redis.execute("DEL", self.keys.ids)
-        self.assertEqual(await self.job.maintenance(lost_grace=0.001), (0, MOST_SUSPECTS))
-        self.assertEqual(await self.job.maintenance(lost_grace=0.001), (0, 100))
+        self.assertEqual(
+            await self.job.maintenance(lost_grace=0.001), Maintenance(lost=MOST_SUSPECTS)
+        )
+        self.assertEqual(await self.job.maintenance(lost_grace=0.001), Maintenance(lost=100))
         self.assertEqual(await self.job.length(), MOST_SUSPECTS + 100)
 
     async def test_while_working(self) -> None:

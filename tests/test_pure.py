@@ -92,8 +92,8 @@ class KeyTests(SynchronousTestCase):
         """
         What the contract does not have is told apart at a glance.
         """
-        ours = FeedKeys(b"f").ours()
-        self.assertEqual(ours, (b"tx.feed.handoff:f", b"tx.feed.seen:f", b"tx.feed.lost:f"))
+        words = ("handoff", "seen", "lost", "lease", "errors", "delayed", "results", "due")
+        self.assertEqual(FeedKeys(b"f").ours(), tuple(f"tx.feed.{w}:f".encode() for w in words))
 
     def test_every_key(self) -> None:
         """

@@ -129,13 +129,18 @@ class KindTests(SynchronousTestCase):
         Each kind has a channel of its own.
         """
         keys = FeedKeys(b"f")
-        channels = {decode(getattr(keys, kind.channel)) for kind in KINDS.values()}
+        kinds = [each for kind in KINDS.values() for each in (kind, kind.also) if each]
+        channels = {decode(getattr(keys, kind.channel)) for kind in kinds}
+        self.assertEqual(len(channels), len(kinds))
         self.assertEqual(
             channels,
             {
                 *("newfeed", "conffeed", "delfeed"),
                 *("feed.publish:f", "feed.edit:f", "feed.retract:f", "feed.position:f"),
                 *("feed.publishes:f", "feed.claimed:f", "job.finish:f"),
+                *("tx.feed.cancel:f", "tx.feed.release:f", "tx.feed.expire:f", "tx.feed.delay:f"),
+                *("tx.feed.stall:f", "tx.feed.retry:f", "tx.feed.edit:f", "tx.feed.retract:f"),
+                *("tx.feed.finish:f", "tx.feed.progress:f"),
             },
         )
 

@@ -126,7 +126,7 @@ class ScriptFlushTests(ThoonkTestCase):
     async def check_jobs(self) -> None:
         stats = await self.jobs.stats()
         done = self.told["finish"]
-        self.assertEqual(stats, (0, 0, 0, 0, done, done))
+        self.assertEqual(stats, (0, 0, 0, 0, 0, done, done))
         self.assertEqual((len(self.taken), len(set(self.taken))), (done, done))
         self.assertEqual(self.messages["feed.publishes:jobs"], done)
         self.assertEqual(self.messages["feed.claimed:jobs"], done)

@@ -197,7 +197,7 @@ class FailureTests(ScriptCase):
         sample = SAMPLES["job/cancel"][0]
         for nonsense in NO_COUNTERS:
             await self.prepare(sample)
-            await self.raw.execute("HSET", KEYS.cancelled, sample.args[0], nonsense)
+            await self.raw.execute("HSET", KEYS.cancelled, sample.args[1], nonsense)
             await self.check_failure(script("job/cancel"), sample, WrongKeyType, nonsense)
         self.assertEqual(self.problems, [])
 

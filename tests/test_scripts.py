@@ -125,6 +125,8 @@ class HeaderTests(SynchronousTestCase):
             source = each.source.decode()
             codes = re.findall(r"redis\.error_reply\('([A-Z]+)[ ']", source)
             self.assertEqual(source.count("error_reply"), len(codes), each.name)
+            # Scripts that take several items answer with a verdict on each.
+            codes += set(re.findall(r"'([A-Z]+)'", source)) & SCRIPT_ERRORS.keys()
             # What Redis itself would say of such a key is no verdict of the script.
             self.assertEqual(set(codes) - {"WRONGTYPE"}, set(each.errors), each.name)
             declared.update(each.errors)
@@ -159,6 +161,8 @@ class SampleTests(SynchronousTestCase):
         for name, samples in SAMPLES.items():
             self.assertTrue(any(s.whole and s.error is None for s in samples), name)
             errors = {sample.error for sample in samples} - {None}
+            verdicts = (v for s in samples if isinstance(s.reply, list) for v in s.reply)
+            errors |= {v.decode() for v in verdicts if isinstance(v, bytes)} & SCRIPT_ERRORS.keys()
             self.assertEqual(errors, set(script(name).errors), name)
 
 
@@ -228,20 +232,20 @@ class CallTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.redis = Connection()
-        self.finish = script("job/finish").bind(KEYS, NAME)
-        keys = (KEYS.claimed, KEYS.cancelled, KEYS.published, KEYS.items, KEYS.finishes)
-        self.parts = [b"5", *keys, KEYS.finish_channel, b"1", b"\x00\r\n"]
+        self.retry = script("job/retry").bind(KEYS, NAME)
+        keys = (KEYS.stalled, KEYS.ids, KEYS.published, KEYS.items, KEYS.delayed)
+        self.parts = [b"5", *keys, KEYS.retry_channel, b"1", b"\x00\r\n"]
 
     def call(self) -> Deferred[Any]:
-        """Finish a job."""
-        return self.finish(self.redis, (b"1", b"\x00\r\n"), id="1")
+        """Retry a job."""
+        return self.retry(self.redis, (b"1", b"\x00\r\n"), id="1")
 
     def test_by_digest(self) -> None:
         """
         Where Redis has it a call is one EVALSHA, and its result is what was to be made of it.
         """
-        done = self.finish(self.redis, (b"1", b"\x00\r\n"), lambda *args: args, "more", id="1")
-        self.assertEqual(self.redis.sent, [[b"EVALSHA", self.finish.script.sha, *self.parts]])
+        done = self.retry(self.redis, (b"1", b"\x00\r\n"), lambda *args: args, "more", id="1")
+        self.assertEqual(self.redis.sent, [[b"EVALSHA", self.retry.script.sha, *self.parts]])
         self.redis.answer(1)
         self.assertEqual(self.successResultOf(done), (1, "more"))
 
@@ -250,9 +254,9 @@ class CallTests(SynchronousTestCase):
         Whenever Redis lacks a script it is sent whole, and nobody sees the difference.
         """
         for _ in range(2):
-            done = self.finish(self.redis, (b"1", b"\x00\r\n"), lambda *args: args, "more", id="1")
+            done = self.retry(self.redis, (b"1", b"\x00\r\n"), lambda *args: args, "more", id="1")
             self.redis.answer(self.missing)
-            by_source = [b"EVAL", self.finish.script.source, *self.parts]
+            by_source = [b"EVAL", self.retry.script.source, *self.parts]
             self.assertEqual(self.redis.sent[-1], by_source)
             self.redis.answer(1)
             self.assertEqual(self.successResultOf(done), (1, "more"))

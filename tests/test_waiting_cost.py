@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.helpers import ThoonkTestCase, until
 from txthoonk import Job, Thoonk
-from txthoonk.types.job import Claim
+from txthoonk.types.claims import Claim
 
 #: Jobs put one after another, each when everybody waits.
 PUTS = 10

@@ -12,7 +12,10 @@
     │   ├── ItemDoesNotExist
     │   └── JobError
     │       ├── JobNotClaimed
-    │       └── JobNotStalled
+    │       │   └── LeaseLost
+    │       ├── JobNotStalled
+    │       ├── JobFailed
+    │       └── NotFinished
     ├── ConnectionFailed          about the way to Redis
     │   ├── NotConnected
     │   ├── ConnectionLost
@@ -27,7 +30,10 @@
     │   └── ScriptMissing
     ├── NoEndpoint                a blocking get without a connection for it
     ├── ServerNotFound            no redis-server program on this machine
-    └── ServerFailed              an embedded redis-server did not start
+    ├── ServerFailed              an embedded redis-server did not start
+    ├── ChildFailed               a handler raised an exception in a child process
+    └── ChildDied                 a child process ended while it ran a handler
+        └── ChildNotStarted       no child process could load the handler
 
 A wrong *argument* is a ``ValueError`` or ``TypeError`` instead, raised at once.
 """
@@ -35,10 +41,14 @@ A wrong *argument* is a ``ValueError`` or ``TypeError`` instead, raised at once.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 __all__ = [
     "AuthenticationFailed",
+    "ChildDied",
+    "ChildFailed",
+    "ChildNotStarted",
     "ConnectionFailed",
     "ConnectionLost",
     "Empty",
@@ -48,10 +58,13 @@ __all__ = [
     "ItemDoesNotExist",
     "ItemError",
     "JobError",
+    "JobFailed",
     "JobNotClaimed",
     "JobNotStalled",
+    "LeaseLost",
     "NoEndpoint",
     "NotConnected",
+    "NotFinished",
     "OutOfMemory",
     "PermissionDenied",
     "ProtocolError",
@@ -77,6 +90,46 @@ class ServerNotFound(ThoonkError):
 
 class ServerFailed(ThoonkError):
     """An embedded ``redis-server`` did not start, or ended by itself."""
+
+
+class ChildFailed(ThoonkError):
+    """The handler raised an exception in its child process, which goes on.
+
+    :param name: of the exception's class, with its module unless that is ``builtins``.
+    :param text: of the exception.
+    :param traceback: of the exception, as Python prints it; empty where there is none.
+    """
+
+    def __init__(self, name: str, text: str = "", traceback: str = "") -> None:
+        super().__init__(name, text, traceback)
+        self.name = name
+        self.text = text
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text}" if self.text else self.name
+
+
+class ChildDied(ThoonkError):
+    """The child process ended while it ran the handler; another takes its place.
+
+    :param detail: what happened, as a sentence.
+    :param status: the exit status; ``None`` where a signal ended the process.
+    :param signal: name of that signal, such as ``SIGSEGV``; ``None`` where it exited.
+    """
+
+    def __init__(self, detail: str, status: int | None = None, signal: str | None = None) -> None:
+        super().__init__(detail, status, signal)
+        self.detail = detail
+        self.status = status
+        self.signal = signal
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+class ChildNotStarted(ChildDied):
+    """No child process could load the handler: the job was not begun."""
 
 
 class FeedError(ThoonkError):
@@ -161,10 +214,37 @@ class JobNotClaimed(JobError):
     sentence = "The job is not claimed"
 
 
+class LeaseLost(JobNotClaimed):
+    """The claim has ended: it expired, or was taken away; nothing was written."""
+
+    sentence = "The claim of the job has ended"
+
+
 class JobNotStalled(JobError):
     """The job is not stalled; nothing was written."""
 
     sentence = "The job is not stalled"
+
+
+class JobFailed(JobError):
+    """The job is parked: there will be no result unless somebody retries it.
+
+    :param attempts: what went wrong with it.
+    """
+
+    sentence = "The job is parked"
+
+    def __init__(
+        self, feed: str, id: str, detail: str = "", attempts: Sequence[object] = ()
+    ) -> None:
+        super().__init__(feed, id, detail)
+        self.attempts = attempts
+
+
+class NotFinished(JobError):
+    """The job was not finished in time; it goes on."""
+
+    sentence = "The job is not finished"
 
 
 class ConnectionFailed(ThoonkError):
@@ -262,6 +342,7 @@ SCRIPT_ERRORS: Final[dict[str, type[FeedError] | type[ItemError]]] = {
     "ITEMNOTFOUND": ItemDoesNotExist,
     "JOBNOTCLAIMED": JobNotClaimed,
     "JOBNOTSTALLED": JobNotStalled,
+    "LEASELOST": LeaseLost,
 }
 
 # Redis 6.2 wraps the error of a command inside a script, and calls a denied command or key by
@@ -296,6 +377,14 @@ def server_error(message: str) -> ServerError:
         elif any(words in message for words in _REFUSED_PASSWORD):
             code = "WRONGPASS"
     return SERVER_ERRORS.get(code, ServerError)(code, message)
+
+
+def verdict_error(verdict: bytes, feed: str, id: str) -> ThoonkError:
+    """Make the exception for one of several verdicts that a script answered with.
+
+    :param verdict: the code, and what else the script says.
+    """
+    return script_error(server_error(verdict.decode("utf-8", "surrogateescape")), feed, id)
 
 
 def script_error(error: ServerError, feed: str, id: str | None) -> ThoonkError:

@@ -23,9 +23,18 @@ __all__ = [
     "FeedConfigured",
     "FeedCreated",
     "FeedDeleted",
+    "JobCancelled",
     "JobClaimed",
+    "JobDelayed",
+    "JobEdited",
+    "JobExpired",
     "JobFinished",
+    "JobProgress",
     "JobPublished",
+    "JobReleased",
+    "JobRetracted",
+    "JobRetried",
+    "JobStalled",
     "Kind",
     "Moved",
     "Published",
@@ -112,10 +121,76 @@ class JobClaimed(Event, frozen=True, gc=False):
 
 
 class JobFinished(Event, frozen=True, gc=False):
-    """A job was finished, with a result."""
+    """A job was finished, with a result or without."""
 
     id: str
     result: Any = None
+
+
+class JobCancelled(Event, frozen=True, gc=False):
+    """A claim was given up.
+
+    :ivar count: how often that has happened to the job.
+    """
+
+    id: str
+    count: int | None = None
+
+
+class JobReleased(Event, frozen=True, gc=False):
+    """A claim was given back as if it had not been."""
+
+    id: str
+
+
+class JobExpired(Event, frozen=True, gc=False):
+    """A claim was not finished in time; else as :class:`JobCancelled`."""
+
+    id: str
+    count: int | None = None
+
+
+class JobDelayed(Event, frozen=True, gc=False):
+    """A job waits until it is due.
+
+    :ivar due: milliseconds since 1970 by Redis's clock.
+    """
+
+    id: str
+    due: int | None = None
+
+
+class JobStalled(Event, frozen=True, gc=False):
+    """A job was parked, and stays so until it is retried."""
+
+    id: str
+    reason: str | None = None
+
+
+class JobRetried(Event, frozen=True, gc=False):
+    """A parked, delayed or lost job is available again."""
+
+    id: str
+
+
+class JobEdited(Event, frozen=True, gc=False):
+    """The item of a job was replaced."""
+
+    id: str
+    item: Any = None
+
+
+class JobRetracted(Event, frozen=True, gc=False):
+    """A job was taken out."""
+
+    id: str
+
+
+class JobProgress(Event, frozen=True, gc=False):
+    """A running job says how far it is."""
+
+    id: str
+    value: Any = None
 
 
 class Kind(msgspec.Struct, frozen=True, gc=False):
@@ -123,13 +198,16 @@ class Kind(msgspec.Struct, frozen=True, gc=False):
 
     :ivar channel: attribute of ``FeedKeys``.
     :ivar event: class of the event.
-    :ivar form: of the payload: ``item`` (id, item), ``id`` (id alone), ``text`` (id, text), or
-        ``feed`` (name of the feed, instance: on one channel for all feeds).
+    :ivar form: of the payload: ``item`` (id, item), ``id`` (id alone), ``text`` (id, text),
+        ``number`` (id, integer), or ``feed`` (name of the feed, instance: on one channel for all
+        feeds).
+    :ivar also: a second channel of the same meaning, if there is one.
     """
 
     channel: str
     event: Callable[..., Event]
     form: str
+    also: Kind | None = None
 
 
 #: What can be subscribed to, by the keyword of ``subscribe``.
@@ -138,12 +216,21 @@ KINDS: Final[dict[str, Kind]] = {
     "config": Kind("conffeed", FeedConfigured, "feed"),
     "delete": Kind("delfeed", FeedDeleted, "feed"),
     "publish": Kind("publish_channel", Published, "item"),
-    "edit": Kind("edit_channel", Edited, "item"),
-    "retract": Kind("retract_channel", Retracted, "id"),
+    "edit": Kind("edit_channel", Edited, "item", Kind("job_edit_channel", JobEdited, "item")),
+    "retract": Kind(
+        "retract_channel", Retracted, "id", Kind("job_retract_channel", JobRetracted, "id")
+    ),
     "position": Kind("position_channel", Moved, "text"),
     "put": Kind("put_channel", JobPublished, "item"),
     "claim": Kind("claim_channel", JobClaimed, "id"),
-    "finish": Kind("finish_channel", JobFinished, "item"),
+    "finish": Kind("finish_channel", JobFinished, "item", Kind("done_channel", JobFinished, "id")),
+    "cancel": Kind("cancel_channel", JobCancelled, "number"),
+    "release": Kind("release_channel", JobReleased, "id"),
+    "expire": Kind("expire_channel", JobExpired, "number"),
+    "delay": Kind("delay_channel", JobDelayed, "number"),
+    "stall": Kind("stall_channel", JobStalled, "text"),
+    "retry": Kind("retry_channel", JobRetried, "id"),
+    "progress": Kind("progress_channel", JobProgress, "item"),
 }
 
 
@@ -194,6 +281,10 @@ def reader(kind: Kind, feed: str, serializer: Serializer) -> Callable[[bytes], E
         except Exception as error:
             return event(feed, name, ItemError(feed, name, f"{type(error).__name__}: {error}"))
 
+    def read_number(payload: bytes) -> Event:
+        id, number = split(payload)
+        return event(feed, decode(id), int(number) if number and number.isdigit() else None)
+
     def read_id(payload: bytes) -> Event:
         return event(feed, decode(payload))
 
@@ -201,4 +292,5 @@ def reader(kind: Kind, feed: str, serializer: Serializer) -> Callable[[bytes], E
         name, instance = split(payload)
         return event(decode(name), None if instance is None else decode(instance))
 
-    return {"item": read_item, "id": read_id, "feed": read_feed}[kind.form]
+    readers = {"item": read_item, "id": read_id, "number": read_number, "feed": read_feed}
+    return readers[kind.form]

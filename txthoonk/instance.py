@@ -9,7 +9,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
-from txthoonk._deferred import ignore
+from txthoonk._deferred import ignore, returns_deferred
+from txthoonk.errors import NotConnected, WrongFeedType
+from txthoonk.fsck import CHECKED, GRACE, Check, Fault
 from txthoonk.keys import FEEDS, FeedKeys, check_name, decode, encode
 from txthoonk.redis import Redis
 from txthoonk.scripts import Connection, script
@@ -18,6 +20,7 @@ from txthoonk.types import Feed, Job, Queue, SortedFeed
 from txthoonk.types.base import FeedBaseType, read_config
 from txthoonk.types.blocked import Blocked, Source
 from txthoonk.types.options import encode_options
+from txthoonk.types.results import Results
 
 __all__ = ["Instance"]
 
@@ -41,6 +44,8 @@ class Instance:
         self.uuid = uuid.uuid4().hex
         self.feed_types: dict[str, type[FeedBaseType]] = {}
         self._blocked: dict[tuple[str, str], Blocked[Any]] = {}
+        self._claims: dict[str, dict[str, Any]] = {}
+        self._results: dict[str, Results] = {}
         self._waits = True
         for feed_type in (Feed, SortedFeed, Queue, Job):
             self.feed_types[feed_type.TYPE] = feed_type
@@ -115,6 +120,39 @@ class Instance:
         pairs = encode_options(allowed, options, config)
         return self._call("set_config", name, *pairs).addCallback(ignore)
 
+    @returns_deferred
+    async def fsck(
+        self,
+        name: str,
+        repair: bool = False,
+        grace: float = GRACE,
+        looked: Callable[[int], object] | None = None,
+    ) -> list[Fault]:
+        """Check a feed of whatever type, or the keys of one that does not exist.
+
+        Where its options do not say of what type it is, its keys do. A key of a feed that does
+        not exist is a fault; repairing it is to remove it.
+
+        :param name: of the feed.
+        :param repair: whether faults are repaired, each by the rule of its kind.
+        :param grace: seconds between two looks, as for ``fsck`` of a handle.
+        :param looked: called with how many more entries were read, now and then.
+        :returns: fires with the faults, those that were repaired too.
+        :raises FeedDoesNotExist: (as a failure) if there is nothing of that name.
+        :raises WrongFeedType: (as a failure) if it is of a type that is not known here.
+        """
+        check = Check(self.redis, self.get_reactor(), check_name(name), repair, grace, looked)
+        there = await check.survey()
+        if not there.listed:
+            return await check.left()
+        stored = there.stored
+        if stored is None or stored in CHECKED:
+            return await check.feed(there.kind(), there.kind() or "")
+        if stored not in self.feed_types:
+            raise WrongFeedType(name, f"it is a {stored}, which cannot be checked")
+        feed: FeedBaseType = self.feed_types[stored](self, name)
+        return await feed.fsck(repair, grace)
+
     def _call(self, verb: str, name: str, *args: bytes) -> Deferred[Any]:
         data = encode(check_name(name))
         bound = script(f"instance/{verb}").bind(FeedKeys(data), name)
@@ -169,6 +207,27 @@ class Instance:
         if self._blocked.get(known_as) is blocked:
             del self._blocked[known_as]
 
+    def claims_of(self, name: str) -> dict[str, Any]:
+        """What this process has claimed of a feed, by id; for the types."""
+        return self._claims.setdefault(name, {})
+
+    def results_of(self, job: Job) -> Results:
+        """Who waits for results of a feed in this process; for the types."""
+        # By serializer too: results are read by it.
+        known_as = f"{job.serializer!r} {job.name}"
+        results = self._results.get(known_as)
+        if results is None:
+            results = self._results[known_as] = Results(job)
+        return results
+
+    def call_when_heard_again(self, handler: Callable[[], object]) -> None:
+        """Call a handler whenever subscriptions were made anew: messages may have been missed."""
+        raise NotImplementedError
+
+    def call_no_more(self, handler: Callable[[], object]) -> None:
+        """The opposite of :meth:`call_when_heard_again`."""
+        raise NotImplementedError
+
     def open_connection(self) -> Deferred[Redis]:
         """A connection of its own, logged in; for gets that block."""
         raise NotImplementedError
@@ -199,6 +258,9 @@ class Instance:
         :returns: fires when their connections are closed.
         """
         self._waits = False
+        results, self._results = self._results, {}
+        for each_result in results.values():
+            each_result.stop(error or NotConnected("stopped"))
         blocked, self._blocked = self._blocked, {}
         stopping = [each.stop(error) for each in blocked.values()]
         return gatherResults(stopping, consumeErrors=True).addBoth(ignore)

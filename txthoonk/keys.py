@@ -114,6 +114,15 @@ class FeedKeys:
     #: Ids that maintenance found on their way, or in no state, by when: milliseconds.
     seen: bytes = _key("tx.feed.seen:")
     lost: bytes = _key("tx.feed.lost:")
+    #: Who holds a claim, and until when: ``token score expiry``.
+    lease: bytes = _key("tx.feed.lease:")
+    #: What became of earlier attempts.
+    errors: bytes = _key("tx.feed.errors:")
+    #: Jobs that are put for later, by when they are due: milliseconds.
+    delayed: bytes = _key("tx.feed.delayed:")
+    #: Queries with their results, and when each is dropped: milliseconds.
+    results: bytes = _key("tx.feed.results:")
+    due: bytes = _key("tx.feed.due:")
 
     # channels; some share their name with a key
     publish_channel: bytes = _key("feed.publish:")
@@ -123,6 +132,21 @@ class FeedKeys:
     put_channel: bytes = _key("feed.publishes:")
     claim_channel: bytes = _key("feed.claimed:")
     finish_channel: bytes = _key("job.finish:")
+
+    # channels of ours
+    cancel_channel: bytes = _key("tx.feed.cancel:")
+    release_channel: bytes = _key("tx.feed.release:")
+    delay_channel: bytes = _key("tx.feed.delay:")
+    stall_channel: bytes = _key("tx.feed.stall:")
+    retry_channel: bytes = _key("tx.feed.retry:")
+    job_edit_channel: bytes = _key("tx.feed.edit:")
+    job_retract_channel: bytes = _key("tx.feed.retract:")
+    expire_channel: bytes = _key("tx.feed.expire:")
+    #: Finishes without a result; a message without its NUL would end thoonk.py's listener.
+    done_channel: bytes = _key("tx.feed.finish:")
+    progress_channel: bytes = _key("tx.feed.progress:")
+    #: Tells the worker whose claim was taken away.
+    stop_channel: bytes = _key("tx.feed.stop:")
 
     def __post_init__(self) -> None:
         for name, value in self.__class__.__dict__.items():
@@ -152,4 +176,13 @@ class FeedKeys:
 
     def ours(self) -> tuple[bytes, ...]:
         """Those that only txThoonk knows."""
-        return (self.handoff, self.seen, self.lost)
+        return (
+            self.handoff,
+            self.seen,
+            self.lost,
+            self.lease,
+            self.errors,
+            self.delayed,
+            self.results,
+            self.due,
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
 from typing import Any, Generic, TypeVar
@@ -20,10 +20,12 @@ from twisted.python.failure import Failure
 from txthoonk.commands import Commands
 from txthoonk.errors import NotConnected, ThoonkError
 from txthoonk.redis import Redis, pack
+from txthoonk.together import Sink, Together
 
 __all__ = ["Link", "connect"]
 
 R = TypeVar("R", bound=Redis)
+T = TypeVar("T")
 
 #: Seconds between attempts to connect: the first, the last, and how fast they grow.
 FIRST, LAST, GROWTH = 0.05, 2.0, 1.7
@@ -230,6 +232,25 @@ class Link(Commands, Generic[R]):
         if redis is not None:
             return redis.send(command)
         return self.when_connected().addCallback(lambda redis: redis.send(command))
+
+    def gather(self, together: Together, args: Sequence[bytes], result: T, id: str) -> Deferred[T]:
+        """Let an item travel with others; see :meth:`Redis.gather`; else as :meth:`send`."""
+        redis = self._redis
+        if redis is not None:
+            return redis.gather(together, args, result, id)
+        return self.when_connected().addCallback(lambda r: r.gather(together, args, result, id))
+
+    def gather_for(
+        self, sink: Sink, together: Together, args: Sequence[bytes], result: Any, id: str
+    ) -> None:
+        """The same for whoever needs no Deferred: *sink* is told."""
+        redis = self._redis
+        if redis is not None:
+            redis.gather_for(sink, together, args, result, id)
+        else:
+            done = self.when_connected()
+            done.addCallback(lambda r: r.gather_for(sink, together, args, result, id))
+            done.addErrback(sink.errback)
 
     def execute(self, *args: str | bytes | int | float) -> Deferred[Any]:
         """Send one command; else as :meth:`send`."""

@@ -153,6 +153,8 @@ class Hub:
         self._patterns: dict[bytes, Wish] = {}
         #: Channels with one listener, who reads text: class of the events, feed, handler.
         self._direct: dict[bytes, tuple[Callable[..., Any], str, Handler]] = {}
+        #: Called whenever a connection has confirmed all that is wanted.
+        self.when_attached: dict[Callable[[], object], None] = {}
 
     # -- connections ------------------------------------------------------------------------
 
@@ -178,8 +180,13 @@ class Hub:
             batches = [wanted[i : i + BATCH] for i in range(0, len(wanted), BATCH)]
             steps += [self._ask(connection, wishes, batch) for batch in batches]
         return gatherResults(steps, consumeErrors=True).addCallbacks(
-            lambda _: connection, first_failure
+            self._attached, first_failure, (connection,)
         )
+
+    def _attached(self, _: object, connection: RedisSubscriber) -> RedisSubscriber:
+        for handler in tuple(self.when_attached):
+            handler()
+        return connection
 
     def _detach(self, why: Exception, connection: RedisSubscriber) -> None:
         if self._connection is connection:

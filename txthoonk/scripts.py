@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txthoonk.errors import ScriptMissing, ServerError, script_error
 from txthoonk.keys import FeedKeys
+
+T = TypeVar("T")
 
 __all__ = ["BoundScript", "Connection", "Parameter", "Script", "all_scripts", "load", "script"]
 
@@ -32,6 +34,14 @@ class Connection(Protocol):
 
     def execute(self, *args: str | bytes | int | float) -> Deferred[Any]:
         """Fires with the reply to one command."""
+
+    def gather(self, together: Any, args: Sequence[bytes], result: T, id: str) -> Deferred[T]:
+        """Let an item travel with others; fires with *result* when that was done."""
+
+    def gather_for(
+        self, sink: Any, together: Any, args: Sequence[bytes], result: Any, id: str
+    ) -> None:
+        """The same for whoever needs no Deferred."""
 
 
 @dataclass(frozen=True)

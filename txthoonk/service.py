@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredLock, fail, succeed
+from twisted.internet.defer import (
+    Deferred,
+    DeferredLock,
+    fail,
+    gatherResults,
+    maybeDeferred,
+    succeed,
+)
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 
-from txthoonk._deferred import returns_deferred
+from txthoonk._deferred import ignore, returns_deferred
 from txthoonk.errors import NotConnected, ThoonkError
 from txthoonk.instance import Instance
 from txthoonk.link import Link, connect
@@ -25,6 +32,8 @@ from txthoonk.types import Feed, Job, Queue, SortedFeed
 from txthoonk.types.base import FeedBaseType
 
 __all__ = ["Thoonk"]
+
+H = TypeVar("H", bound=Callable[..., Any])
 
 
 class Thoonk(Instance, Service):
@@ -95,6 +104,8 @@ class Thoonk(Instance, Service):
             reactor, self._make_subscriber, self._hub.attach, connect_timeout, max_pending
         )
         self._wants_messages = False
+        self._own_workers: list[Service] = []
+        self._workers: dict[Service, None] = {}
         self._lock = DeferredLock()  # a start waits for the stop before it
 
     @property
@@ -121,6 +132,41 @@ class Thoonk(Instance, Service):
     def job(self, name: str, **options: Any) -> Job:
         """A handle on a feed of jobs; see :class:`~txthoonk.types.job.Job`."""
         return Job(self, name, **options)
+
+    # -- workers ----------------------------------------------------------------------------
+
+    def worker(self, names: str | Mapping[str, float], **options: Any) -> Callable[[H], H]:
+        """Let a function be the handler of a :class:`JobWorker` of this instance.
+
+        .. code-block:: python
+
+            @thoonk.worker("resize", concurrency=50)
+            async def resize(claim):
+                return await shrink(claim.item)
+
+        :param names: of the feed, or of several with weights.
+        :param options: as for :class:`JobWorker`.
+        :returns: a decorator that leaves the function as it is. The worker starts and stops with
+            this instance.
+        """
+        from txthoonk.worker import JobWorker
+
+        def decorate(handler: H) -> H:
+            worker = JobWorker(self, names, handler, **options)
+            self._own_workers.append(worker)
+            if self.running:
+                worker.startService()
+            return handler
+
+        return decorate
+
+    def add_worker(self, worker: Service) -> None:
+        """Stop a worker before this instance stops; for workers."""
+        self._workers[worker] = None
+
+    def remove_worker(self, worker: Service) -> None:
+        """It has stopped; for workers."""
+        self._workers.pop(worker, None)
 
     def _maker(self, feed_type: type[FeedBaseType]) -> Callable[..., Any]:
         return lambda name, **options: feed_type(self, name, **options)
@@ -186,6 +232,14 @@ class Thoonk(Instance, Service):
         """
         return succeed(self._handlers.remove(id))
 
+    def call_when_heard_again(self, handler: Callable[[], object]) -> None:
+        """Call a handler whenever subscriptions were made anew: messages may have been missed."""
+        self._hub.when_attached[handler] = None
+
+    def call_no_more(self, handler: Callable[[], object]) -> None:
+        """The opposite of :meth:`call_when_heard_again`."""
+        self._hub.when_attached.pop(handler, None)
+
     def _listen(self, adding: Deferred[Any]) -> Deferred[Any]:
         self._wants_messages = True
         if self._endpoint is not None and not self._messages.started:
@@ -199,14 +253,20 @@ class Thoonk(Instance, Service):
         if self.running:
             return
         super().startService()
+        self._accept()
+        self._lock.run(self._begin)
+        for worker in self._own_workers:
+            worker.startService()
+
+    def _accept(self) -> None:
         self._commands.accept()
         self._hub.accept()
         self.start_waiting()
-        self._lock.run(self._begin)
 
     def _begin(self) -> None:
         if not self.running:
             return  # stopped while it waited for an earlier stop
+        self._accept()
         if self._target is not None:
             self._connect(self._target)
         else:
@@ -240,14 +300,21 @@ class Thoonk(Instance, Service):
         self._commands.refuse(error)
 
     def stopService(self) -> Deferred[None]:
-        """Stop in order: waiting gets, then messages, then commands, then an embedded server.
+        """Stop in order: workers, waiting gets, messages, commands, then an embedded server.
 
-        What waits for a connection, or for something to take, fails. What is on its way is
-        answered, unless that takes longer than a second.
+        Workers get their grace. What waits for a connection, or for something to take, fails.
+        What is on its way is answered, unless that takes longer than a second.
 
         :returns: fires when nothing is left open.
         """
         super().stopService()
+        if self._workers:
+            stopping = [maybeDeferred(worker.stopService) for worker in list(self._workers)]
+            through = gatherResults(stopping, consumeErrors=True).addBoth(ignore)
+            return through.addCallback(lambda _: None if self.running else self._end())
+        return self._end()
+
+    def _end(self) -> Deferred[None]:
         self._refuse(NotConnected("stopped"))
         return self._lock.run(self._stop, self.stop_waiting())
 

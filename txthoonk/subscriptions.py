@@ -168,7 +168,12 @@ def _kinds(handlers: Mapping[str, EventHandler]) -> list[tuple[Kind, EventHandle
         found[name] = (KINDS[name], handler)
     if not found:
         raise TypeError(f"no handler was given; there are {', '.join(KINDS)}")
-    return list(found.values())
+    return [
+        (each, handler)
+        for kind, handler in found.values()
+        for each in (kind, kind.also)
+        if each is not None
+    ]
 
 
 def _only(name: str, handler: EventHandler) -> EventHandler:
@@ -201,7 +206,8 @@ def _arguments(channel: bytes) -> Callable[[bytes], tuple[str | None, ...]]:
 
     Only the first NUL divides what the contract knows; on a channel of one's own each does.
     """
-    kinds = {getattr(FeedKeys(b""), kind.channel): kind for kind in KINDS.values()}
+    all_kinds = (each for kind in KINDS.values() for each in (kind, kind.also) if each)
+    kinds = {getattr(FeedKeys(b""), kind.channel): kind for kind in all_kinds}
     kind = kinds.get(channel) or kinds.get(channel[: channel.find(b":") + 1])
     form = kind.form if kind is not None else "other"
 

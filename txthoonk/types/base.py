@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from txthoonk.errors import ItemError, ServerError, script_error
+from txthoonk.fsck import CHECKED, GRACE, Check, Fault
 from txthoonk.keys import FeedKeys, check_id, check_name, decode, encode
 from txthoonk.redis import Redis
 from txthoonk.scripts import BoundScript, Connection, script
@@ -57,6 +58,18 @@ class Owner(Protocol):
 
     def forget_blocked(self, blocked: Any) -> None:
         """Nobody waits there any more."""
+
+    def claims_of(self, name: str) -> dict[str, Any]:
+        """What this process has claimed of a feed, by id."""
+
+    def results_of(self, job: Any) -> Any:
+        """Who waits for results of a feed in this process."""
+
+    def call_when_heard_again(self, handler: Callable[[], object]) -> None:
+        """Call a handler whenever subscriptions were made anew: messages may have been missed."""
+
+    def call_no_more(self, handler: Callable[[], object]) -> None:
+        """The opposite."""
 
 
 class ItemId(str):  # noqa: SLOT000  # a revision will be set on some
@@ -116,7 +129,7 @@ class FeedBaseType:
             raise ValueError(f"feed {name!r} is wanted as {self.TYPE}, not as {kind!r}")
         self._given = encode_options(self.OPTIONS, options, config)
         serializer = options.get("serializer", config.get("serializer", "text"))
-        self._serializer: Serializer = get_serializer(serializer)
+        self.serializer: Serializer = get_serializer(serializer)
         self._made = False
         self._makers: list[Deferred[None]] = []
 
@@ -189,6 +202,26 @@ class FeedBaseType:
         args = (encode(self.name), encode(self.pub.uuid))
         return self._bind("instance/delete")(self.pub.redis, args, _none)
 
+    def fsck(self, repair: bool = False, grace: float = GRACE) -> Deferred[list[Fault]]:
+        """Check the feed: every id in exactly one state, indexes that match the items.
+
+        Others may work on it meanwhile. What moves while this reads may be missed; a fault that
+        stays is found. The feed is not created, nor its options set, before.
+
+        :param repair: whether faults are repaired, each by the rule of its kind.
+        :param grace: seconds between the two looks at what seems wrong, since other programs do
+            not write everything at once; a check takes as long if it has a suspicion, else no
+            time.
+        :returns: fires with the faults, those that were repaired too.
+        :raises FeedDoesNotExist: (as a failure) if there is nothing of that name.
+        :raises WrongFeedType: (as a failure) if it is a feed of another type; and as
+            :meth:`Redis.execute <txthoonk.redis.Redis.execute>`.
+        """
+        check = Check(self.pub.redis, self.pub.get_reactor(), self.name, repair, grace)
+        types = (vars(each).get("TYPE") for each in type(self).__mro__)
+        kind = next(kind for kind in types if kind in CHECKED)
+        return Deferred.fromCoroutine(check.feed(kind, self.TYPE))
+
     def get_schema(self) -> list[str]:
         """The Redis keys of this feed, as in 0.1."""
         return [decode(getattr(self.keys, key)) for key in self.SCHEMA]
@@ -202,7 +235,7 @@ class FeedBaseType:
 
         See ``Thoonk.subscribe``.
         """
-        return self.pub.subscribe(self.name, serializer=self._serializer, **handlers)
+        return self.pub.subscribe(self.name, serializer=self.serializer, **handlers)
 
     # -- for the types ----------------------------------------------------------------------
 
@@ -242,19 +275,19 @@ class FeedBaseType:
         return id if type(id) is ItemId else check_id(id, self.name)
 
     def _encode(self, item: Any) -> bytes:
-        return self._serializer.encode(item)
+        return self.serializer.encode(item)
 
-    def _decode(self, data: bytes, id: str) -> Any:
+    def decode(self, data: bytes, id: str) -> Any:
         """The item, or an :exc:`ItemError` in its place."""
         try:
-            return self._serializer.decode(data)
+            return self.serializer.decode(data)
         except Exception as error:
             return ItemError(self.name, id, f"{type(error).__name__}: {error}")
 
     def _decode_or_fail(self, data: bytes | None, id: str) -> Any:
         if data is None:
             return None
-        item = self._decode(data, id)
+        item = self.decode(data, id)
         if isinstance(item, ItemError):
             raise item
         return item
@@ -266,7 +299,7 @@ class FeedBaseType:
             id, data = reply[i], reply[i + 1]
             if id is not None and data is not None:
                 name = decode(id)
-                all_of_it[name] = self._decode(data, name)
+                all_of_it[name] = self.decode(data, name)
         return all_of_it
 
 

@@ -1,15 +1,19 @@
-"""Waiting for something to take: the gets of one feed in this process share one connection.
+"""Waiting for something to take: all that wait in this process for one feed share one connection.
 
-A get first asks a script for what is there. If nothing is, one ``BLMOVE ids handoff RIGHT LEFT``
-waits for all gets of the feed: Redis wakes one waiting process for each id, peers that use BRPOP
-get their share, and a process that dies in between leaves the id in ``handoff``, where
-maintenance finds it. The script that takes the id takes as many more as there are gets waiting.
+Whoever waits is a get, which takes one thing, or a taker such as a worker, which takes as many as
+it has room for. Each first asks a script for what is there. If nothing is, one ``BLMOVE ids
+handoff RIGHT LEFT`` waits for all of them: Redis wakes one waiting process for each id, peers that
+use BRPOP get their share, and a process that dies in between leaves the id in ``handoff``, where
+maintenance finds it. The script that takes the id takes as many more as there is room for. Where
+more is there than was asked for, two takes are under way at a time: while one is answered, the
+other is worked on.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -34,7 +38,7 @@ from txthoonk.keys import decode
 from txthoonk.redis import Redis
 from txthoonk.types.base import FeedBaseType, Owner
 
-__all__ = ["Blocked", "Source"]
+__all__ = ["Blocked", "Source", "Taker"]
 
 T = TypeVar("T")
 
@@ -46,6 +50,12 @@ NOTHING_DONE = (NotConnected, ServerBusy)
 
 #: Seconds between looks at a server that has no memory left for BLMOVE.
 POLL = 0.5
+
+#: Seconds until a taker's next try, where one failed.
+PAUSE = 0.5
+
+#: So few are not worth two takes.
+SMALL = 8
 
 
 class Source(Protocol[T]):
@@ -59,6 +69,20 @@ class Source(Protocol[T]):
 
     def hand_back(self, id: str) -> Deferred[Any]:
         """Put back an id that came when no get waited any more."""
+
+
+class Taker(Protocol[T]):
+    """Who takes as many as it has room for, again and again."""
+
+    @property
+    def wants(self) -> int:
+        """How many it has room for now."""
+
+    def taken(self, taken: list[T]) -> None:
+        """Take these; never more than it wanted. Must not fail."""
+
+    def not_taken(self, error: Exception) -> None:
+        """Be told that nothing can be taken now; it is tried again."""
 
 
 class _Waiter(Generic[T]):
@@ -108,6 +132,8 @@ class Blocked(Generic[T]):
         self.feed = feed
         self._source = source
         self._waiters: deque[_Waiter[T]] = deque()
+        self._takers: list[Taker[T]] = []
+        self._asked = 0
         self._running: Deferred[None] | None = None
         self._connection: Redis | None = None
         self._client_id = 0
@@ -149,13 +175,41 @@ class Blocked(Generic[T]):
         else:
             self._join(waiter)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is nothing to take: Redis is to tell when there is."""
+        return self._in_block
+
+    def attach(self, taker: Taker[T]) -> None:
+        """Let *taker* take, until :meth:`detach`."""
+        self._takers.append(taker)
+        self.wake()
+
+    def detach(self, taker: Taker[T]) -> None:
+        """The opposite; what is on its way to it is given back."""
+        if taker in self._takers:
+            self._takers.remove(taker)
+        if not self._wanted() and self._in_block:
+            self._unblock()
+        elif self._sleeping is not None and not self._wanted():
+            self._sleeping.cancel()
+        self._rest()
+
+    def _wanted(self) -> int:
+        """How much those who wait have room for."""
+        return len(self._waiters) + sum(taker.wants for taker in self._takers)
+
     def _join(self, waiter: _Waiter[T]) -> None:
         self._waiters.append(waiter)
+        self.wake()
+
+    def wake(self) -> None:
+        """Somebody wants something."""
         if self._idle is not None and self._idle.active():
             self._idle.cancel()
         if self._stopped:
             self._fail(NotConnected("stopped"))
-        elif self._running is None:
+        elif self._running is None and self._wanted():
             self._running = Deferred.fromCoroutine(self._run())
             self._running.addBoth(self._ran)
 
@@ -163,7 +217,7 @@ class Blocked(Generic[T]):
         """A get no longer waits."""
         if waiter in self._waiters:
             self._waiters.remove(waiter)
-        if not self._waiters and self._in_block:
+        if not self._wanted() and self._in_block:
             self._unblock()
 
     def stop(self, error: Exception | None = None) -> Deferred[None]:
@@ -175,6 +229,7 @@ class Blocked(Generic[T]):
         self._stopped = True
         if self._idle is not None and self._idle.active():
             self._idle.cancel()
+        self._takers.clear()
         self._fail(error or NotConnected("stopped"))
         if self._running is None:
             return self._close()
@@ -200,46 +255,88 @@ class Blocked(Generic[T]):
 
     async def _run(self) -> None:
         handed = ""
-        while self._waiters or handed:
-            if not self._waiters:
+        while self._wanted() or handed:
+            if not self._wanted():
                 await self._undo(partial(self._source.hand_back, handed))
                 handed = ""
                 continue
-            again, handed = await self._take(handed)
-            if self._waiters and not again:
-                handed = await self._block()
+            try:
+                again, handed = await self._take(self._wanted(), handed)
+                if again:
+                    again = await self._drain()
+                if self._wanted() and not again and not handed:
+                    handed = await self._block()
+            except ThoonkError as error:
+                if not self._takers:
+                    raise
+                self._fail(error)
+                await self._sleep(PAUSE)
 
     def _ran(self, result: Any) -> None:
         self._running = self._down_since = None
         self._rest()
         error = getattr(result, "value", None)
-        if error is None or isinstance(error, CancelledError):
-            return
-        if not isinstance(error, ThoonkError):
-            self.log.failure("Waiting for {feed} failed", failure=result, feed=self.feed.name)
-        if self._waiters:
+        if error is not None and not isinstance(error, CancelledError):
+            if not isinstance(error, ThoonkError):
+                self.log.failure("Waiting for {feed} failed", failure=result, feed=self.feed.name)
             self._fail(error)
+        elif not self._stopped and self._wanted():
+            self.wake()  # somebody came as it ended
 
-    async def _take(self, handed: str) -> tuple[bool, str]:
-        """Take for all that wait.
+    async def _drain(self) -> bool:
+        """While there is more than is asked for, let two takes be under way.
+
+        Says whether there may be more.
+        """
+        other = Deferred.fromCoroutine(self._pump())
+        more = others = False
+        try:
+            more = await self._pump()
+        finally:
+            if self._stopped:
+                other.cancel()
+            with suppress(CancelledError):
+                others = await other
+        return more and others
+
+    async def _pump(self) -> bool:
+        again = True
+        while again and (wanted := self._wanted() - self._asked) > 0:
+            # Each takes about a half, so that there is something to work on meanwhile.
+            count = wanted if self._asked or wanted < SMALL else (wanted + 1) // 2
+            again, _ = await self._take(count, "")
+        return again
+
+    async def _take(self, asked: int, handed: str) -> tuple[bool, str]:
+        """Take at most so many.
 
         Says whether to ask again rather than to wait, and what is still *handed*.
         """
-        asked = len(self._waiters)
+        self._asked += asked
         try:
             taken = await self._source.take(asked, handed)
         except ThoonkError as error:
             self._fail(error, asked)
+            if self._takers and not self._waiters:
+                await self._sleep(PAUSE)
             return True, handed if isinstance(error, NOTHING_DONE) else ""
-        surplus: list[T] = []
-        for one in taken:
-            if self._waiters:
-                self._waiters.popleft().succeed(one)
-            else:
-                surplus.append(one)
-        if surplus:
+        finally:
+            self._asked -= asked
+        if surplus := self._deliver(taken):
             await self._undo(partial(self._source.give_back, surplus))
         return len(taken) >= asked, ""
+
+    def _deliver(self, taken: list[T]) -> list[T]:
+        """Hand out what was taken; returns what nobody wants any more."""
+        start = 0
+        while self._waiters and start < len(taken):
+            self._waiters.popleft().succeed(taken[start])
+            start += 1
+        for taker in tuple(self._takers):
+            if start < len(taken) and (room := taker.wants):
+                some, start = taken[start : start + room], start + room
+                taker.taken(some)
+        return taken[start:]
 
     async def _undo(self, call: Callable[[], Deferred[Any]]) -> None:
         """Put something back, for as long as it takes; what becomes of it is nobody's error."""
@@ -264,7 +361,7 @@ class Blocked(Generic[T]):
         seconds = self.owner.ping_interval
         try:
             connection = await self._connect()
-            if not self._waiters:
+            if not self._wanted():
                 return ""
             self._in_block = True
             try:
@@ -321,12 +418,16 @@ class Blocked(Generic[T]):
         self.owner.redis.execute("CLIENT", "UNBLOCK", self._client_id).addBoth(ignore)
 
     def _fail(self, error: Exception, most: int | None = None) -> None:
+        for taker in tuple(self._takers):
+            taker.not_taken(error)
         for _ in range(len(self._waiters) if most is None else min(most, len(self._waiters))):
             self._waiters.popleft().fail(copy(error))  # each get has an exception of its own
 
     def _rest(self) -> None:
         """Nobody waits: a connection is kept for a while, and then nothing."""
-        if self._running is not None or self._joining or self._waiters or self._stopped:
+        if self._running is not None or self._joining or self._stopped:
+            return
+        if self._waiters or self._takers:
             return
         if self._idle is not None and self._idle.active():
             self._idle.cancel()

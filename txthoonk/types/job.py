@@ -2,174 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import deferLater
+from twisted.internet.defer import Deferred, maybeDeferred
 
-from txthoonk._deferred import returns_deferred
-from txthoonk.errors import ItemError
+from txthoonk.errors import ItemError, JobNotClaimed, verdict_error
 from txthoonk.keys import decode, encode
-from txthoonk.types.base import ItemId, Owner, new_id
-from txthoonk.types.items import given, none
-from txthoonk.types.waiting import WaitingFeed, side, texts
+from txthoonk.together import Together
+from txthoonk.types.base import Owner
+from txthoonk.types.claims import (
+    NO_RESULT,
+    Claim,
+    Policy,
+    new_token,
+)
+from txthoonk.types.items import none
+from txthoonk.types.operating import JobStats, report
+from txthoonk.types.producing import Produced, milliseconds
 
-__all__ = ["NO_RESULT", "Claim", "Job", "JobStats", "Maintenance"]
-
-
-class _NoResult:
-    """The type of :data:`NO_RESULT`."""
-
-    def __repr__(self) -> str:
-        return "NO_RESULT"
-
-
-#: Finishing with this announces nothing: the job has no result.
-NO_RESULT: Final = _NoResult()
-
-#: How much of a put_many travels in one call: jobs, and bytes.
-BATCH: Final = 1000
-BATCH_BYTES: Final = 1_000_000
-
-#: How many ids one pass of maintenance reads at a time, and suspects at the most.
-PAGE: Final = 1000
-MOST_SUSPECTS: Final = 5000
-
-#: How many suspects one script looks at, each by a walk through all that wait.
-FEW: Final = 20
+__all__ = ["Job", "JobStats"]
 
 
-class _Claim(NamedTuple):
-    """The parts of a claim."""
-
-    id: str
-    item: Any
-    cancelled: int
-
-
-class Claim(_Claim):
-    """A job that this process has claimed: ``id, item, cancelled = claim``.
-
-    :ivar id: of the job.
-    :ivar item: what was put.
-    :ivar cancelled: how often it was claimed and cancelled before.
-    """
-
-    job: Job
-
-    def finish(self, result: Any = NO_RESULT) -> Deferred[None]:
-        """As :meth:`Job.finish`."""
-        return self.job.finish(self.id, result)
-
-    def cancel(self) -> Deferred[None]:
-        """As :meth:`Job.cancel`."""
-        return self.job.cancel(self.id)
-
-    def release(self) -> Deferred[None]:
-        """As :meth:`Job.release`."""
-        return self.job.release(self.id)
-
-    def stall(self) -> Deferred[None]:
-        """As :meth:`Job.stall`."""
-        return self.job.stall(self.id)
-
-
-class JobStats(NamedTuple):
-    """How many jobs are in each state, and were ever put and finished."""
-
-    available: int
-    handed: int
-    claimed: int
-    stalled: int
-    puts: int
-    finishes: int
-
-
-class Maintenance(NamedTuple):
-    """What one pass of maintenance did.
-
-    :ivar handoffs: ids returned that were on their way to a process that died.
-    :ivar lost: jobs queued again that were in no state.
-    """
-
-    handoffs: int
-    lost: int
-
-
-class Job(WaitingFeed):
+class Job(Produced):
     """Jobs that wait, are claimed, and end finished, cancelled (to be claimed again) or stalled.
 
-    Options: ``serializer``, ``title``, and ``announce``: ``False`` leaves out the messages on
-    ``feed.publishes`` and ``feed.claimed``, for speed.
+    Options: ``serializer``, ``title``; ``announce``: ``False`` leaves out the messages on
+    ``feed.publishes`` and ``feed.claimed``, for speed; and, for everybody who works on them,
+
+    * ``claim_timeout``: seconds that a claim holds unless it is extended; 30 if not given;
+    * ``max_attempts``: a job whose claims were given up, failed or expired so often is parked;
+      if not given, 5 of those that failed or expired; 0 is no limit;
+    * ``backoff``: seconds before the next attempt, a number or ``"fixed:S"`` or
+      ``"exponential:BASE[:MAX]"``, each with ``":jitter"`` behind it if wanted;
+    * ``peer_timeout``: seconds that a claim of a program without leases holds; for ever if not
+      given;
+    * ``result_ttl``: seconds that results are kept; 60 if not given; 0 keeps none.
     """
 
     TYPE = "job"
-    OPTIONS = WaitingFeed.OPTIONS | {"announce"}
+    OPTIONS = Produced.OPTIONS | {
+        *("announce", "claim_timeout", "max_attempts", "backoff", "peer_timeout", "result_ttl")
+    }
     CHANNELS = ("put_channel", "claim_channel", "finish_channel")
     SCHEMA = (
-        *WaitingFeed.SCHEMA,
+        *Produced.SCHEMA,
         *("published", "claimed", "cancelled", "stalled", "finishes", "lost"),
+        *("lease", "errors", "delayed", "results", "due"),
     )
 
     def __init__(
         self, pub: Owner, name: str, config: Mapping[str, Any] | None = None, **options: Any
     ) -> None:
         super().__init__(pub, name, config, **options)
-        self._put = self._bind("job/put")
         self._claim = self._bind("job/claim")
         self._finish = self._bind("job/finish")
-        self._cancel = self._bind("job/cancel")
+        self._finishes = Together(self._finish, (b"",))
         self._release = self._bind("job/release")
-
-    # -- putting ----------------------------------------------------------------------------
-
-    def put(
-        self, item: Any, priority: bool = False, id: str | int | None = None
-    ) -> Deferred[ItemId]:
-        """Put a job.
-
-        :param item: what the feed's serializer takes.
-        :param priority: ``Job.HIGH``: before all others.
-        :param id: made up if not given; a job of that id that is there, in whatever state, is
-            left as it is.
-        :returns: fires with the id, once the job is stored and announced.
-        :raises FeedDoesNotExist: (as a failure) if the feed was deleted; nothing is written.
-        :raises ConnectionLost: (as a failure) if the connection broke; the job *may* be there.
-        """
-        known = ItemId(new_id() if id is None else self._id(id))
-        args = (side(priority), encode(known), self._encode(item))
-        return self._run(self._put, args, given, known, id=known)
-
-    publish = put
-
-    def put_many(self, items: Iterable[Any], priority: bool = False) -> Deferred[list[ItemId]]:
-        """Put several jobs, in few calls.
-
-        :returns: fires with their ids. Up to 1,000 jobs and 1,000,000 bytes are put all or none;
-            of more, some *may* be there after a failure.
-        :raises FeedDoesNotExist: (as a failure) as :meth:`put`.
-        """
-        ids: list[ItemId] = []
-        batches: list[list[bytes]] = []
-        room = 0
-        for item in items:
-            data = self._encode(item)
-            if not batches or room < len(data) or len(batches[-1]) > 2 * BATCH:
-                batches.append([side(priority)])
-                room = BATCH_BYTES
-            id = ItemId(new_id())
-            ids.append(id)
-            batches[-1] += (encode(id), data)
-            room -= len(data)
-        put_many = self._bind("job/put_many")
-        calls = [self._run(put_many, batch, int) for batch in batches]
-        return gatherResults(calls, consumeErrors=True).addCallbacks(lambda _: ids, _first)
+        #: What this process has claimed of the feed, whichever handle it used.
+        self._claims: dict[str, Claim] = pub.claims_of(name)
 
     # -- claiming ---------------------------------------------------------------------------
 
     def get(self, timeout: float = 0) -> Deferred[Claim]:
-        """Claim the next job.
+        """Claim the next job, for ``claim_timeout`` seconds; ``Claim.extend`` makes it longer.
 
         :param timeout: seconds; ``0`` waits for ever.
         :returns: fires with the claim. Cancelling gives up the wait; no job is lost.
@@ -180,36 +76,46 @@ class Job(WaitingFeed):
         :raises ConnectionLost: (as a failure) if the connection broke in the middle of a claim:
             a job *may* be claimed.
         """
-        taken: Deferred[_Taken] = self.pub.blocked(self).get(timeout, self._unless_made())
-        return taken.addCallback(self._claimed)
+        taken: Deferred[Claim] = self.pub.blocked(self).get(timeout, self._unless_made())
+        return taken.addCallback(self._readable)
 
-    def finish(self, id: str | int, result: Any = NO_RESULT) -> Deferred[None]:
-        """Finish a claimed job: it is done and gone.
+    def finish(
+        self, id: str | int, result: Any = NO_RESULT, ttl: float | None = None
+    ) -> Deferred[None]:
+        """Finish a claimed job: it is done and gone. Finishes of one turn travel together.
 
-        :param result: announced to whoever listens; without one nothing is.
+        If this process has claimed it, only that claim counts; otherwise whoever has.
+
+        :param result: kept and announced; without one the job is done all the same.
+        :param ttl: seconds that the result is kept for :meth:`get_result`, instead of the feed's
+            ``result_ttl``.
         :raises JobNotClaimed: (as a failure) if it is not claimed; nothing is written.
+        :raises LeaseLost: (as a failure) if our claim has ended; nothing is written.
         """
         id = self._id(id)
-        args = [encode(id)]
-        if result is not NO_RESULT:
-            args.append(self._encode(result))
-        return self._run(self._finish, args, none, id=id)
+        return self.finish_claimed(id, self._claims.get(id), result, ttl)
 
-    def cancel(self, id: str | int) -> Deferred[None]:
+    def cancel(self, id: str | int, delay: float | None = None) -> Deferred[None]:
         """Give up a claimed job: it is available again, and counts as cancelled once more.
 
+        Where the feed has ``max_attempts``, one that was cancelled as often is parked.
+
+        :param delay: seconds until it is available; by the feed's ``backoff`` if not given, at
+            once if it has none.
         :raises JobNotClaimed: (as a failure) if it is not claimed; nothing is written.
+        :raises LeaseLost: (as a failure) if our claim has ended; nothing is written.
         """
         id = self._id(id)
-        return self._run(self._cancel, (encode(id),), none, id=id)
+        return self.cancel_claimed(id, self._claims.get(id), delay)
 
     def release(self, id: str | int) -> Deferred[None]:
         """Give back a claimed job as if it had not been claimed: it is the next one.
 
         :raises JobNotClaimed: (as a failure) if it is not claimed; nothing is written.
+        :raises LeaseLost: (as a failure) if our claim has ended; nothing is written.
         """
         id = self._id(id)
-        return self._run(self._release, (encode(id),), none, id=id)
+        return self.release_claimed(id, self._claims.get(id))
 
     def subscribe(self, **handlers: Callable[[Any], object]) -> Deferred[Any]:
         """Call handlers for the events of these jobs; ``publish`` means ``put``.
@@ -220,150 +126,169 @@ class Job(WaitingFeed):
             handlers["put"] = handlers.pop("publish")
         return super().subscribe(**handlers)
 
-    # -- the operator's ---------------------------------------------------------------------
+    def stall(self, id: str | int, reason: str | None = None) -> Deferred[None]:
+        """Park a claimed, available or delayed job until it is retried.
 
-    def stall(self, id: str | int) -> Deferred[None]:
-        """Park a claimed or available job until it is retried.
+        A worker of ours that runs it is told to stop.
 
+        :param reason: for its history.
         :raises ItemDoesNotExist: (as a failure) if there is no such job.
         :raises JobNotClaimed: (as a failure) if it is stalled already.
         """
         id = self._id(id)
-        return self._run(self._bind("job/stall"), (encode(id),), none, id=id)
+        return self.stall_claimed(id, self._claims.get(id), reason)
 
-    def retry(self, id: str | int) -> Deferred[None]:
-        """Make a stalled job available again.
+    # -- for claims and workers -------------------------------------------------------------
 
-        :raises JobNotStalled: (as a failure) if it is not stalled; nothing is written.
-        :raises ItemDoesNotExist: (as a failure) if it is, but has no item.
+    def finish_claimed(
+        self, id: str, claim: Claim | None, result: Any, ttl: float | None
+    ) -> Deferred[None]:
+        """Finish by a claim, or as a peer would if there is none."""
+        args = (encode(id), b"" if claim is None else claim.token, self.encode_result(result))
+        if ttl is None:
+            done = self._gathered(self._finishes, args, id)
+        else:
+            if not 0 <= ttl <= 1e9:
+                raise ValueError(f"a result is kept 0 or more seconds, at most 1e9, not {ttl!r}")
+            done = self._run(self._finish, (b"%.15g" % ttl, *args), _verdict, self.name, id, id=id)
+        return self._ends(claim, done)
+
+    def encode_result(self, result: Any) -> bytes:
+        """A result as the finish script takes it."""
+        return b"" if result is NO_RESULT else b"+" + self._encode(result)
+
+    def finish_for(self, sink: Any, claim: Claim, result: bytes) -> None:
+        """Finish by a claim; *sink* is told what became of it. For workers."""
+        args = (encode(claim.id), claim.token, result)
+        self.pub.redis.gather_for(sink, self._finishes, args, None, claim.id)
+
+    def finish_encoded(self, claim: Claim, result: bytes) -> Deferred[None]:
+        """The same, where a Deferred is wanted."""
+        args = (encode(claim.id), claim.token, result)
+        return self._gathered(self._finishes, args, claim.id)
+
+    def _gathered(self, together: Together, args: tuple[bytes, ...], id: str) -> Deferred[None]:
+        if self._made:
+            return self.pub.redis.gather(together, args, None, id)
+        return self._when_made().addCallback(
+            lambda _: self.pub.redis.gather(together, args, None, id)
+        )
+
+    def cancel_claimed(
+        self,
+        id: str,
+        claim: Claim | None,
+        delay: float | None,
+    ) -> Deferred[None]:
+        """Cancel by a claim, or as a peer would if there is none."""
+        if delay is not None and not 0 <= delay <= 1e9:  # as in the options; nor NaN
+            raise ValueError(f"a delay is 0 or more seconds, at most 1e9, not {delay!r}")
+        if delay is None:
+            backoff = None if claim is None else claim.policy.backoff
+            delay = 0 if claim is None or backoff is None else backoff.seconds(claim.cancelled + 1)
+        token = b"" if claim is None else claim.token
+        return self._ends(claim, self.give_up("cancelled", id, token, delay, "").addCallback(none))
+
+    def give_up(self, why: str, id: str, token: bytes, delay: float, text: str) -> Deferred[int]:
+        """Cancel, for one of the reasons that the script knows; fires with 0 if it was parked."""
+        args = (why.encode(), encode(id), token, milliseconds(delay), *report(text))
+        return self._run(self._cancel, args, int, id=id)
+
+    def release_claimed(self, id: str, claim: Claim | None) -> Deferred[None]:
+        """Release by a claim, or as a peer would if there is none."""
+        args = (encode(id), b"" if claim is None else claim.token)
+        done = self._run(self._release, args, _verdict, self.name, id, id=id)
+        return self._ends(claim, done)
+
+    def stall_claimed(self, id: str, claim: Claim | None, reason: str | None) -> Deferred[None]:
+        """Stall by a claim, or as an operator if there is none."""
+        token = b"" if claim is None else claim.token
+        args = (encode(id), token, b"", *report(reason or ""))
+        done: Deferred[None] = self._run(self._bind("job/stall"), args, none, id=id)
+        return self._ends(claim, done)
+
+    def progress_claimed(self, id: str, claim: Claim, value: Any) -> Deferred[None]:
+        """Tell how far a claimed job is."""
+        args = (encode(id), claim.token, self._encode(value))
+        return self._run(self._bind("job/progress"), args, none, id=id)
+
+    def extend(self, claims: Sequence[Claim]) -> Deferred[list[Exception | None]]:
+        """Let claims hold for another ``claim_timeout``, in one call.
+
+        :returns: fires with what went wrong with each, or None.
         """
-        id = self._id(id)
-        return self._run(self._bind("job/retry"), (encode(id),), none, id=id)
+        args = [part for claim in claims for part in (encode(claim.id), claim.token)]
 
-    def retract(self, id: str | int) -> Deferred[bool]:
-        """Take a job out, in whatever state it is.
+        def told(verdicts: list[Any]) -> list[Exception | None]:
+            return [
+                None if verdict == 1 else verdict_error(verdict, self.name, claim.id)
+                for claim, verdict in zip(claims, verdicts, strict=True)
+            ]
 
-        :returns: fires with whether it was there.
-        """
-        id = self._id(id)
-        return self._run(self._bind("job/retract"), (encode(id),), bool, id=id)
+        return self._run(self._bind("job/extend"), args, told)
 
-    def get_stalled(self) -> Deferred[set[str]]:
-        """The ids of all stalled jobs."""
-        return self._read("SMEMBERS", self.keys.stalled).addCallback(lambda ids: set(texts(ids)))
+    def _ends(self, claim: Claim | None, done: Deferred[None]) -> Deferred[None]:
+        """Note that a claim ends, or that it had ended."""
+        if claim is None:
+            return done
+        claim.ending = done
+        return done.addCallbacks(
+            lambda _: self.forget(claim), self._not_ended, errbackArgs=(claim,)
+        )
 
-    def get_failure_count(self, id: str | int) -> Deferred[int]:
-        """How often a job was cancelled since it was put or retried."""
-        id = self._id(id)
-        return self._read("HGET", self.keys.cancelled, encode(id), id=id).addCallback(_count)
+    def forget(self, claim: Claim) -> None:
+        """A claim has ended."""
+        if self._claims.get(claim.id) is claim:
+            del self._claims[claim.id]
 
-    def get_ids(self) -> Deferred[list[str]]:
-        """The ids of all jobs, in whatever state and no order."""
-        return self._read("HKEYS", self.keys.items).addCallback(texts)
-
-    def stats(self) -> Deferred[JobStats]:
-        """How many jobs are in each state, as of one instant."""
-        return self._run(self._bind("job/stats"), (), JobStats._make)
-
-    @returns_deferred
-    async def maintenance(self, handoff_grace: float = 5.0, lost_grace: float = 1.0) -> Maintenance:
-        """Return to the list what processes that died left on its way.
-
-        Any number of processes may do this at any time. A job in no state was lost between a
-        peer's pop and its claim; it is queued again when it was found so at two looks.
-
-        :param handoff_grace: seconds that an id may be on its way, between two calls of this.
-        :param lost_grace: seconds between the two looks; a call takes as long if it has a
-            suspicion, else no time.
-        :returns: fires with what was done.
-        """
-        handoffs = await self._return_abandoned(handoff_grace)
-        suspects = await self._suspects()
-        queued, left = await self._requeue(suspects, lost_grace)
-        if left:
-            await deferLater(self.pub.get_reactor(), lost_grace + 0.01)
-            queued += (await self._requeue(suspects, lost_grace))[0]
-        return Maintenance(handoffs, queued)
-
-    async def _requeue(self, suspects: list[bytes], grace: float) -> tuple[int, int]:
-        """Look at suspects where nothing moves, a few at a time: that takes Redis a while."""
-        requeue = self._bind("job/requeue_lost")
-        queued = left = 0
-        for i in range(0, max(1, len(suspects)), FEW):
-            args = (b"%d" % (grace * 1000), *suspects[i : i + FEW])
-            more, left_of_these = await self._run(requeue, args, tuple)
-            queued, left = queued + more, left + left_of_these
-        return queued, left
-
-    async def _suspects(self) -> list[bytes]:
-        """Ids with an item that seem to be in no state; jobs move while this reads."""
-        keys = self.keys
-        queued: set[bytes] = set()
-        for key in (keys.ids, keys.handoff):
-            start = 0
-            while page := await self._read("LRANGE", key, start, start + PAGE - 1):
-                queued.update(page)
-                start += PAGE
-        suspects: list[bytes] = []
-        cursor: bytes | int = b"0"
-        while len(suspects) < MOST_SUSPECTS:
-            cursor, pairs = await self._read("HSCAN", keys.items, cursor, "COUNT", PAGE)
-            ids = [id for id in pairs[::2] if id not in queued]
-            if ids:
-                claims = await self._read("ZMSCORE", keys.claimed, *ids)
-                stalls = await self._read("SMISMEMBER", keys.stalled, *ids)
-                puts = await self._read("ZMSCORE", keys.published, *ids)
-                suspects += (
-                    id
-                    for id, claim, stall, put in zip(ids, claims, stalls, puts, strict=True)
-                    if claim is None and not stall and put is not None
-                )
-            if cursor == b"0":
-                break
-        return suspects[:MOST_SUSPECTS]
+    def _not_ended(self, failure: Any, claim: Claim) -> Any:
+        if isinstance(failure.value, JobNotClaimed):
+            self.forget(claim)
+        else:
+            claim.ending = None
+        return failure
 
     # -- for the waiting gets ---------------------------------------------------------------
 
-    def take(self, count: int, handed: str) -> Deferred[list[_Taken]]:
+    def take(self, count: int, handed: str) -> Deferred[list[Claim]]:
         """Claim at most *count* jobs, the one that was *handed* first."""
-        args = (b"%d" % count, encode(handed))
-        return self._claim(self.pub.redis, args, _taken, id=handed)
+        token = new_token().encode()
+        args = (b"%d" % count, encode(handed), token)
+        return self._claim(self.pub.redis, args, self._taken, token, id=handed)
 
-    def give_back(self, taken: list[_Taken]) -> Deferred[Any]:
+    def give_back(self, taken: list[Claim]) -> Deferred[Any]:
         """Release what nobody waits for any more."""
-        return self._release(self.pub.redis, [encode(id) for id, _, _ in taken])
+        for claim in taken:
+            self.forget(claim)
+        args = [part for claim in taken for part in (encode(claim.id), claim.token)]
+        return self._release(self.pub.redis, args)
 
-    def _claimed(self, taken: _Taken) -> Claim | Deferred[Claim]:
-        id, data, cancelled = taken
-        item = self._decode(data, id)
-        if isinstance(item, ItemError):
+    def _taken(self, reply: list[Any], token: bytes) -> list[Claim]:
+        policy = Policy.read(*reply[:3])
+        claims, ours, decode_item = [], self._claims, self.decode
+        for i in range(3, len(reply), 3):
+            id = decode(reply[i])
+            claim = Claim(id, decode_item(reply[i + 1], id), reply[i + 2])
+            claim.job = self
+            claim.token = token
+            claim.policy = policy
+            ours[id] = claim
+            claims.append(claim)
+        return claims
+
+    def _readable(self, claim: Claim) -> Claim | Deferred[Claim]:
+        if isinstance(claim.item, ItemError):
             # Nobody can do it: parked, where an operator sees it, rather than run in circles.
-            return self.stall(id).addBoth(_raise, item)
-        claim = Claim(id, item, cancelled)
-        claim.job = self
+            stalled = maybeDeferred(claim.stall, str(claim.item))
+            return stalled.addBoth(_raise, claim.item)
         return claim
-
-
-#: Id, item and count of cancels as a claim script gave them.
-_Taken = tuple[str, bytes, int]
-
-
-def _taken(reply: list[Any]) -> list[_Taken]:
-    return [(decode(reply[i]), reply[i + 1], reply[i + 2]) for i in range(0, len(reply), 3)]
 
 
 def _raise(_: object, error: Exception) -> Any:
     raise error
 
 
-def _count(reply: bytes | None) -> int:
-    """A number that a peer may have written; 0 if it is none."""
-    try:
-        return int(reply or 0)
-    except ValueError:
-        return 0
-
-
-def _first(failure: Any) -> Any:
-    """The failure itself, out of the one that tells which of several calls failed."""
-    return failure.value.subFailure
+def _verdict(verdicts: list[Any], feed: str, id: str) -> None:
+    """The verdict on the only job of a call."""
+    if verdicts[0] != 1:
+        raise verdict_error(verdicts[0], feed, id)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from txthoonk.keys import encode
+from txthoonk.types.backoff import Backoff
 
 __all__ = ["LOCAL", "encode_options"]
 
@@ -23,6 +24,53 @@ def _max_length(value: Any) -> bytes:
     if number < 0:
         raise ValueError(f"max_length is 0 (no limit) or more, not {number}")
     return b"%d" % number if number else b""
+
+
+def _seconds(name: str, zero: bool = False) -> Callable[[Any], bytes]:
+    """Encodes seconds; ``None`` takes the option away.
+
+    :param zero: whether 0 is allowed.
+    """
+
+    def encode_seconds(value: Any) -> bytes:
+        if value is None:
+            return b""
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise TypeError(f"{name} is a number of seconds, not {value!r}")
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError(f"{name} is a number of seconds, not {value!r}") from None
+        if not 0 <= number <= 1e9 or (number == 0 and not zero):
+            least = "0 or more" if zero else "more than 0"
+            raise ValueError(f"{name} is {least} seconds, at most 1e9, not {value!r}")
+        return b"%.15g" % number
+
+    return encode_seconds
+
+
+def _max_attempts(value: Any) -> bytes:
+    if value is None:
+        return b""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise TypeError(f"max_attempts is a number, not {value!r}")
+    try:
+        number = int(value)
+    except ValueError:
+        raise ValueError(f"max_attempts is a number, not {value!r}") from None
+    if number < 0:
+        raise ValueError(f"max_attempts is 0 (no limit) or more, not {number}")
+    return b"%d" % number
+
+
+def _backoff(value: Any) -> bytes:
+    if value is None:
+        return b""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError(f"backoff is a number of seconds or a text, not {value!r}")
+    text = str(value)
+    Backoff.parse(text)
+    return encode(text)
 
 
 def _clock(value: Any) -> bytes:
@@ -52,6 +100,11 @@ _ENCODERS: Final[dict[str, Callable[[Any], bytes]]] = {
     "clock": _clock,
     "announce": _flag,
     "title": _text,
+    "claim_timeout": _seconds("claim_timeout"),
+    "max_attempts": _max_attempts,
+    "backoff": _backoff,
+    "peer_timeout": _seconds("peer_timeout"),
+    "result_ttl": _seconds("result_ttl", zero=True),
 }
 
 #: Options that stay in this process.

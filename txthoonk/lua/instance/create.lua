@@ -3,11 +3,9 @@
 -- What an earlier feed of the same name left in our own keys is cleared; peers that delete a
 -- feed do not know them. The last keys are those.
 --
--- KEYS[1] feeds    set   names of all feeds
--- KEYS[2] config   hash  options of the feed
--- KEYS[3] handoff  any   ids on their way to a claim
--- KEYS[4] seen     any   ids that maintenance has seen on their way
--- KEYS[5] lost     any   ids that maintenance has seen in no state
+-- KEYS[1] feeds   set   names of all feeds
+-- KEYS[2] config  hash  options of the feed
+-- KEYS[3] ours    keys  keys that only txThoonk knows
 -- ARGV[1] newfeed   channel  feeds that were created
 -- ARGV[2] conffeed  channel  feeds whose options were set
 -- ARGV[3] name      text     of the feed
@@ -16,7 +14,7 @@
 -- Returns: integer  1
 -- Errors: FEEDEXISTS
 -- Publishes: newfeed name NUL instance; conffeed name NUL instance
-local feeds, config, handoff, seen, lost = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local feeds, config, ours = KEYS[1], KEYS[2], {unpack(KEYS, 3)}
 local newfeed, conffeed, name, instance = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local options = {unpack(ARGV, 5)}
 
@@ -26,7 +24,7 @@ end
 redis.call('HLEN', config)
 redis.call('SADD', feeds, name)
 redis.call('HSET', config, unpack(options))
-redis.call('DEL', handoff, seen, lost)
+redis.call('DEL', unpack(ours))
 redis.call('PUBLISH', newfeed, name .. '\0' .. instance)
 redis.call('PUBLISH', conffeed, name .. '\0' .. instance)
 return 1

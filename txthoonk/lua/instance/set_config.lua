@@ -5,7 +5,7 @@
 -- ARGV[1] conffeed  channel  feeds whose options were set
 -- ARGV[2] name      text     of the feed
 -- ARGV[3] instance  text     who sets them
--- ARGV[4] options   pairs    option, value, ...; an empty max_length is removed: no limit
+-- ARGV[4] options   pairs    option, value, ...; an empty limit is removed
 -- Returns: integer  1
 -- Errors: FEEDNOTFOUND, WRONGFEEDTYPE
 -- Publishes: conffeed name NUL instance
@@ -17,13 +17,15 @@ if redis.call('SISMEMBER', feeds, name) == 0 then
   return redis.error_reply('FEEDNOTFOUND')
 end
 local kind = redis.call('HGET', config, 'type')
+-- An empty value takes these away; a title, or an entry of somebody's own, may be empty.
+local removable = ' max_length claim_timeout max_attempts backoff peer_timeout result_ttl '
 local set, unset = {}, {}
 for i = 1, #options, 2 do
   if options[i] == 'type' and kind and options[i + 1] ~= kind then
     return redis.error_reply('WRONGFEEDTYPE it is a ' .. kind .. ', and stays one')
   end
-  if options[i] == 'max_length' and options[i + 1] == '' then
-    unset[#unset + 1] = 'max_length'
+  if options[i + 1] == '' and string.find(removable, ' ' .. options[i] .. ' ', 1, true) then
+    unset[#unset + 1] = options[i]
   else
     set[#set + 1] = options[i]
     set[#set + 1] = options[i + 1]

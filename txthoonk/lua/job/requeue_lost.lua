@@ -11,14 +11,15 @@
 -- KEYS[5] stalled    set   stalled jobs
 -- KEYS[6] published  zset  jobs by when they were put, milliseconds
 -- KEYS[7] lost       zset  ids that maintenance has seen in no state, by milliseconds
--- ARGV[1] grace     milliseconds  how long a job may be in no state
--- ARGV[2] suspects  list          a few ids that seem to be in no state
+-- ARGV[1] retry_channel  channel       jobs that are available again
+-- ARGV[2] grace          milliseconds  how long a job may be in no state
+-- ARGV[3] suspects       list          a few ids that seem to be in no state
 -- Returns: list  how many were queued, how many more may be lost
 -- Errors: none
--- Publishes: nothing
+-- Publishes: retry_channel id
 local ids, handoff, items, claimed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local stalled, published, lost = KEYS[5], KEYS[6], KEYS[7]
-local grace, suspects = tonumber(ARGV[1]), {unpack(ARGV, 2)}
+local retry_channel, grace, suspects = ARGV[1], tonumber(ARGV[2]), {unpack(ARGV, 3)}
 
 local marked = redis.call('ZRANGE', lost, 0, 19) -- by whomever; some may have been found since
 redis.call('LLEN', ids)
@@ -48,6 +49,7 @@ for _, suspect in ipairs(suspects) do
   elseif now - (since or now) >= grace then
     redis.call('ZREM', lost, id)
     redis.call('LPUSH', ids, id)
+    redis.call('PUBLISH', retry_channel, id)
     queued = queued + 1
   else
     if not since then

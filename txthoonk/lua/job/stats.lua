@@ -4,16 +4,30 @@
 -- KEYS[2] handoff    list    ids on their way to a claim
 -- KEYS[3] claimed    zset    claimed jobs
 -- KEYS[4] stalled    set     stalled jobs
--- KEYS[5] publishes  string  counter of puts
--- KEYS[6] finishes   string  counter of finished jobs
--- Returns: list  available, handed, claimed, stalled, puts, finishes
+-- KEYS[5] delayed    zset    delayed jobs by when they are due, milliseconds
+-- KEYS[6] published  zset    jobs by when they were put, milliseconds
+-- KEYS[7] publishes  string  counter of puts
+-- KEYS[8] finishes   string  counter of finished jobs
+-- Returns: list  available, handed, claimed, stalled for good, delayed, puts, finishes
 -- Errors: none
 -- Publishes: nothing
 local ids, handoff, claimed, stalled = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local publishes, finishes = KEYS[5], KEYS[6]
+local delayed, published, publishes, finishes = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local call = redis.call
 
+local later = 0
+for start = 0, call('ZCARD', delayed) - 1, 5000 do
+  local some = call('ZRANGE', delayed, start, start + 4999)
+  local stalls = call('SMISMEMBER', stalled, unpack(some))
+  local puts = call('ZMSCORE', published, unpack(some))
+  for i = 1, #some do
+    if stalls[i] == 1 and puts[i] then
+      later = later + 1
+    end
+  end
+end
+call('ZCARD', published)
 return {
-  redis.call('LLEN', ids), redis.call('LLEN', handoff), redis.call('ZCARD', claimed),
-  redis.call('SCARD', stalled), tonumber(redis.call('GET', publishes) or 0) or 0,
-  tonumber(redis.call('GET', finishes) or 0) or 0,
+  call('LLEN', ids), call('LLEN', handoff), call('ZCARD', claimed), call('SCARD', stalled) - later,
+  later, tonumber(call('GET', publishes) or 0) or 0, tonumber(call('GET', finishes) or 0) or 0,
 }
