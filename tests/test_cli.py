@@ -11,10 +11,12 @@ import sys
 import threading
 from contextlib import redirect_stderr
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.helpers import ThoonkTestCase
+from tests.helpers import Heard, ThoonkTestCase
 from txthoonk import __version__
+from txthoonk._verbs import Output, Progress
 from txthoonk.cli import make_parser
 
 COMMAND = (sys.executable, "-m", "txthoonk")
@@ -136,7 +138,7 @@ class VerbTests(CommandTestCase):
         await job.stall("y")
         counts = {state: int(count) for state, count in self.ok("jobs", name)}
         states = {b"available": 1, b"handed": 0, b"claimed": 1, b"stalled": 1}
-        self.assertEqual(counts, states | {b"puts": 3, b"finishes": 0})
+        self.assertEqual(counts, states | {b"delayed": 0, b"puts": 3, b"finishes": 0})
         self.assertEqual(
             self.ok("jobs", name, "--ids"),
             [[b"available", first], [b"claimed", b"x"], [b"stalled", b"y"]],
@@ -145,6 +147,69 @@ class VerbTests(CommandTestCase):
             sorted(self.ok("items", name)),
             sorted([[first, b"do this"], [b"x", b"and that"], [b"y", b"and those"]]),
         )
+
+    async def test_fsck(self) -> None:
+        """Faults are lines, and status 1 until they are repaired; then all is silent."""
+        name = self.feed_name()
+        for id in ("a", "b", "c\td"):
+            self.ok("put", name, "do this", "--id", id)
+        self.assertEqual(self.ok("fsck", name), [])
+        keys = self.thoonk.job(name).keys
+        await self.redis.execute("LREM", keys.ids, 0, "c\td")
+        await self.redis.execute("SET", keys.publishes, "x")
+        done = thoonk(self.redis_url, "fsck", name, name)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stderr, b"thoonk: 2 faults remain\n")
+        lines = [line.split(b"\t") for line in done.stdout.splitlines()]
+        self.assertEqual(
+            [line[:4] for line in lines],
+            [
+                [name.encode(), b"counter", b"", b"remains"],
+                [name.encode(), b"no state", b"c\\td", b"remains"],
+            ],
+        )
+        self.assertEqual(
+            [(line[3], line[4]) for line in self.ok("fsck", "--repair", name)],
+            [(b"repaired", line[4]) for line in lines],
+        )
+        self.assertEqual(self.ok("fsck", name), [])
+        self.assertIn("There is no such feed", self.fails("fsck", name, name + "x"))
+
+    async def test_fsck_all(self) -> None:
+        """All feeds are checked where none is named; what is left of others must be named to go."""
+        server = await self.own_server()
+        here = await self.start_thoonk(server.url)
+        await here.redis.execute("SET", "feed.publishes:gone", 1)
+        await here.redis.execute("SADD", "feeds", "odd", "work")
+        await here.redis.execute("HSET", "feed.config:odd", "type", "odd")
+        await here.redis.execute("HSET", "feed.config:work", "type", "queue")
+        await here.feed("news").publish("x")
+        await here.redis.execute("HSET", "feed.items:news", "y", "y")
+
+        def fsck(*words: str) -> tuple[int, list[bytes], bytes]:
+            done = thoonk(server.url, "fsck", *words)
+            firsts = [b" ".join(line.split(b"\t")[:4]) for line in done.stdout.splitlines()]
+            return done.returncode, firsts, done.stderr
+
+        odd = b"thoonk: The feed is of another type: 'odd' (it is a odd, which cannot be checked)\n"
+        status, lines, told = fsck("--repair")
+        self.assertEqual(lines, [b"news no id y repaired", b"gone orphan  remains"])
+        self.assertEqual((status, told), (1, odd + b"thoonk: 1 fault remains\n"))
+        self.assertEqual(fsck("gone", "news")[:2], (1, [b"gone orphan  remains"]))
+        self.assertEqual(fsck("--repair", "gone"), (0, [b"gone orphan  repaired"], b""))
+        self.assertEqual(fsck(), (0, [], odd))
+        self.assertEqual(fsck("odd"), (1, [], odd))
+
+    async def test_progress(self) -> None:
+        """What takes long says on standard error how far it is, every other second."""
+        clock, told = Clock(), Heard()
+        out = Output()
+        self.patch(out, "tell", told)
+        progress = Progress(out, clock)
+        for _ in range(50):
+            clock.advance(0.1)
+            progress(1000)
+        self.assertEqual(told, [f"{count},000 entries read, now of all keys" for count in (20, 40)])
 
     async def test_bytes(self) -> None:
         """Bytes that are no UTF-8 go in and come out as they are; controls show as escapes."""
@@ -337,7 +402,7 @@ class HelpTests(SynchronousTestCase):
     def test_help(self) -> None:
         """Every verb is listed with a word about it, and explains itself."""
         done = thoonk("", "--help")
-        verbs = ("feeds", "items", "publish", "watch", "put", "jobs")
+        verbs = ("feeds", "items", "publish", "watch", "put", "jobs", "fsck")
         for verb in verbs:
             self.assertRegex(done.stdout.decode(), rf"\n +{verb} +[A-Z]")
         self.assertIn("redis://localhost:6379/0", done.stdout.decode())

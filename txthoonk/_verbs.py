@@ -15,9 +15,12 @@ from txthoonk.globs import escape_glob
 from txthoonk.keys import FeedKeys, decode, encode
 from txthoonk.target import Target
 
-__all__ = ["TYPES", "Output", "feeds", "items", "jobs", "publish", "visible", "watch"]
+__all__ = ["TYPES", "Output", "feeds", "fsck", "items", "jobs", "publish", "visible", "watch"]
 
 TYPES: Final = ("feed", "sorted_feed", "queue", "job")
+
+#: Seconds between two words on how far a command has come.
+EVERY: Final = 2.0
 
 #: How many items one command to Redis reads.
 PAGE: Final = 1000
@@ -43,6 +46,27 @@ class Output:
         """Say something about the command itself: on standard error."""
         sys.stderr.write(f"thoonk: {visible(text)}\n")
         sys.stderr.flush()
+
+
+class Progress:
+    """Tells how far a long command has come, every other second.
+
+    :ivar what: what it is about just now.
+    """
+
+    def __init__(self, out: Output, clock: Any) -> None:
+        self.what = "all keys"
+        self._out = out
+        self._clock = clock
+        self._next = clock.seconds() + EVERY
+        self._looked = 0
+
+    def __call__(self, more: int) -> None:
+        """So many more entries were looked at."""
+        self._looked += more
+        if self._clock.seconds() >= self._next:
+            self._next = self._clock.seconds() + EVERY
+            self._out.tell(f"{self._looked:,} entries read, now of {self.what}")
 
 
 def visible(text: str) -> str:
@@ -129,6 +153,40 @@ async def jobs(options: argparse.Namespace, out: Output) -> None:
         for state, ids in zip(states, await pub.redis.execute("EXEC"), strict=True):
             for id in reversed(ids) if state == "available" else ids:
                 out.line(state, decode(id))
+
+
+async def fsck(options: argparse.Namespace, out: Output) -> None:
+    """Check feeds: one line for each fault."""
+    from txthoonk.paging import orphan_names
+
+    async with Client(options.redis) as pub:
+        progress = Progress(out, pub.get_reactor())
+        remain, feeds = 0, list(dict.fromkeys(options.feed))
+        repair = dict.fromkeys(feeds, options.repair)
+        if not feeds:
+            repair = dict.fromkeys(sorted(await pub.get_feed_names()), options.repair)
+            # Only whoever names what is left of a feed says that it may go.
+            left = sorted(await orphan_names(pub.redis, progress))
+            repair |= dict.fromkeys((name for name in left if name not in repair), False)
+        for name, may_repair in repair.items():
+            progress.what = name
+            try:
+                faults = await pub.fsck(name, may_repair, looked=progress)
+            except FeedDoesNotExist:
+                if feeds:
+                    raise
+                continue  # deleted meanwhile
+            except WrongFeedType as error:
+                if feeds:
+                    raise
+                out.tell(str(error))
+                continue
+            for fault in faults:
+                state = "repaired" if fault.repaired else "remains"
+                out.line(name, fault.kind, fault.id or "", state, fault.detail)
+                remain += not fault.repaired
+    if remain:
+        raise ThoonkError(f"{remain} fault{'s' * (remain > 1)} remain{'s' * (remain == 1)}")
 
 
 async def watch(options: argparse.Namespace, out: Output) -> None:

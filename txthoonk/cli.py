@@ -1,4 +1,4 @@
-"""``thoonk``: feeds, items, publish, watch, put and jobs from the command line.
+"""``thoonk``: feeds, items, publish, watch, put, jobs and fsck from the command line.
 
 One entry is one line, its columns divided by tabs: control characters show as escapes, so that no
 item breaks a line or a terminal. All other bytes go through as they are, also those that are no
@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from txthoonk import __version__
-from txthoonk._verbs import TYPES, Output, feeds, items, jobs, publish, watch
+from txthoonk._verbs import TYPES, Output, feeds, fsck, items, jobs, publish, watch
 from txthoonk.errors import ThoonkError
 from txthoonk.keys import check_id, check_name, decode
 from txthoonk.target import Target
@@ -106,6 +106,16 @@ def make_parser() -> argparse.ArgumentParser:
 
     counter = verb("jobs", jobs, "Count the jobs in each state.", feed="JOBFEED")
     counter.add_argument("--ids", action="store_true", help="state and id of each job instead")
+
+    checker = verb(
+        "fsck",
+        fsck,
+        "Check feeds, all if none is named, while others work on them; feed, kind of fault, id, "
+        "whether it was repaired, and what is wrong. Exit status: 0 if no fault remains. "
+        "Of a FEED that does not exist the keys are faults, and --repair removes them.",
+        nargs="*",
+    )
+    checker.add_argument("--repair", action="store_true", help="repair what can be")
     return parser
 
 
