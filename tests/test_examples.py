@@ -27,7 +27,7 @@ class Program(ProcessProtocol):
         self.process: Any = None
         self._waiting: list[tuple[str, Deferred[None]]] = []
 
-    def childDataReceived(self, fd: int, data: bytes) -> None:  # noqa: N802  # Twisted's name
+    def childDataReceived(self, fd: int, data: bytes) -> None:  # Twisted's name
         """Whatever it says, on either stream."""
         self.output += data.decode(errors="replace")
         waiting, self._waiting = self._waiting, []
