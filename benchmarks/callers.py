@@ -12,12 +12,9 @@ import itertools
 import json
 import sys
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from importlib.util import find_spec
 from typing import Any
-
-import hiredis
 
 from benchmarks.tools import ITEM, Record
 from txthoonk.keys import FeedKeys, encode
@@ -74,59 +71,10 @@ class Command:
 
 
 async def bare(how: str, host: str, port: int, feed: str) -> Call:
-    """The least that pipelines: hiredis, a deque of Deferreds, one write a turn of the reactor.
+    """The least that pipelines, by hand."""
+    from benchmarks.bare import Bare, connect
 
-    :param how: ``bare`` leaves the writing to the reactor; ``bare-direct`` hands the bytes to the
-        socket, which saves a turn; ``bare-inline`` does so at the end of ``dataReceived`` already.
-    """
-    from twisted.internet import endpoints, protocol
-    from twisted.internet.defer import Deferred
-
-    from benchmarks.orders import reactor
-
-    inline = how == "bare-inline"
-
-    class Bare(protocol.Protocol):
-        def __init__(self) -> None:
-            self.waiting: deque[Deferred[Any]] = deque()
-            self.out: list[bytes] = []
-            self.reader = hiredis.Reader()
-            self.receiving = False
-
-        def command(self, *args: bytes) -> Deferred[Any]:
-            reply: Deferred[Any] = Deferred()
-            self.waiting.append(reply)
-            if not self.out and not self.receiving:
-                reactor.callLater(0, self.flush)
-            self.out.append(hiredis.pack_command(args))  # type: ignore[arg-type]  # any tuple
-            return reply
-
-        def flush(self) -> None:
-            data, self.out = b"".join(self.out), []
-            transport: Any = self.transport
-            if how != "bare" and not transport.dataBuffer and not transport._tempDataBuffer:
-                sent = transport.writeSomeData(data)
-                data = data[sent:] if isinstance(sent, int) else data
-                if not data:
-                    return
-            transport.write(data)
-
-        def dataReceived(self, data: bytes) -> None:
-            self.reader.feed(data)
-            gets, waiting = self.reader.gets, self.waiting
-            self.receiving = inline
-            reply = gets()
-            while reply is not False:
-                waiting.popleft().callback(reply)
-                reply = gets()
-            if inline:
-                self.receiving = False
-                if self.out:
-                    self.flush()
-
-    endpoint = endpoints.TCP4ClientEndpoint(reactor, host, port)
-    connection: Any = await endpoint.connect(protocol.Factory.forProtocol(Bare))
-    connection.transport.setTcpNoDelay(True)
+    connection = await connect(Bare(how), host, port)
     command = Command(feed)
     call, fixed, item, id = connection.command, command.fixed, command.item, command.id
     return lambda: call(*fixed, id(), item)

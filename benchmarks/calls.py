@@ -7,24 +7,36 @@ medians and ratios; leaves all values in ``benchmarks/results`` as JSON, and a p
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import callers, listeners
 from benchmarks.plot import draw
-from benchmarks.report import Report
+from benchmarks.report import RESULTS, Claim, Report, caption, circumstances, keep, show
 from benchmarks.server import FEED, forget, new_feed, put_costs, real_put_costs, script_costs
 from benchmarks.tools import Process, Record, Server, allow_many_files, wait_until_quiet
 from txthoonk.scripts import script
 
-RESULTS = Path(__file__).parent / "results"
+TITLES = {
+    "calls/100": ("Publishing, 100 callers", "per_second"),
+    "calls/1": ("Publishing, one caller", "per_second"),
+    "script": ("The publish script, per call", "redis_us"),
+    "events": ("Receiving on 1,000 channels, per message", "client_us"),
+    "waiters": ("A job put, claimed and finished where idle workers wait", "redis_us"),
+}
+
+BARE = ("bare", "bare-direct", "bare-inline")
+
+CLAIMS = (
+    Claim("calls/100", "feed.publish", BARE, 0.75),
+    Claim("calls/100", "feed.publish", ("txredisapi", "txredisapi-protocol"), 2.0),
+    Claim("calls/1", "feed.publish", BARE, 0.9),
+    Claim("script", "ours", ("bare",), 1.3),
+    Claim("events", "ours", ("bare",), 2.5),
+    Claim("waiters", "500 connections", ("1 connections",), 1.5),
+    Claim("waiters", "500 instances", ("1 instances",), 1.5),
+)
 
 
 class Benchmark:
@@ -179,44 +191,24 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def _circumstances(server: Server) -> dict[str, str | int | None]:
-    """Where and with what this was measured."""
-    names = ("txthoonk", "Twisted", "hiredis", "txredisapi", "redis")
-    return {
-        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "processors": os.cpu_count(),
-        "python": platform.python_version(),
-        "redis-server": server.version,
-        **{name: version(name) for name in names if find_spec(name.lower())},
-    }
-
-
 def main() -> None:
     """Measure, print, keep."""
     options = parse()
     allow_many_files()
     server = Server(options.redis)
     try:
-        where = _circumstances(server)
+        where = circumstances(server, ("txthoonk", "Twisted", "hiredis", "txredisapi", "redis"))
         benchmark = Benchmark(server, options)
         benchmark.run()
     finally:
         server.stop()
-    report = Report(benchmark.records)
-    caption = ", ".join(f"{key} {value}" for key, value in where.items())
-    print(f"\nMedians of {options.rounds} rounds. {caption}")
-    for what in report.whats():
-        print("", *report.table(what), sep="\n")
-    if not options.short:
-        print("", *report.verdicts(), sep="\n")
+    report = Report(benchmark.records, TITLES, CLAIMS)
+    head = f"Medians of {options.rounds} rounds. {caption(where)}"
+    show(report, head, judge=not options.short)
     if options.output is not None:
-        options.output.mkdir(parents=True, exist_ok=True)
         settings = {key: getattr(options, key) for key in ("rounds", "seconds", "n", "puts")}
         kept = {"where": where, "settings": settings, "records": benchmark.records}
-        (options.output / "calls.json").write_text(json.dumps(kept, indent=1) + "\n")
-        (options.output / "calls.svg").write_text(draw(report, caption))
-        print(f"\nAll values are in {options.output / 'calls.json'}, a plot beside it.")
+        keep(options.output, "calls", kept, {"calls": draw(report, caption(where))})
 
 
 if __name__ == "__main__":

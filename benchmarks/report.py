@@ -2,66 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
-from benchmarks.tools import Record, spread
+from benchmarks.tools import Record, Server, spread
 
-#: Metric -> its unit, and whether more of it is better.
+#: Where the results are kept.
+RESULTS = Path(__file__).parent / "results"
+
+#: Where and with what something was measured.
+Circumstances = dict[str, str | int | None]
+
+
+class Metric(NamedTuple):
+    """What a number means.
+
+    :ivar more: whether more of it is better.
+    :ivar digits: of it that say something, behind the point.
+    """
+
+    unit: str
+    more: bool
+    digits: int = 2
+
+    def show(self, value: float) -> str:
+        """As it is printed."""
+        return f"{value:,.{self.digits}f}"
+
+
 METRICS = {
-    "per_second": ("per second", True),
-    "client_us": ("us of client CPU", False),
-    "redis_us": ("us of Redis CPU", False),
+    "per_second": Metric("per second", True, 0),
+    "client_us": Metric("us of client CPU", False),
+    "redis_us": Metric("us of Redis CPU", False),
+    "cpu_us": Metric("us of all CPU", False),
+    "p50_ms": Metric("ms p50", False),
+    "p99_ms": Metric("ms p99", False),
+    "bytes": Metric("bytes", False, 1),
+    "keys": Metric("keys", False, 3),
 }
 
 #: What is measured -> its title, and the metric that counts.
-TITLES = {
-    "calls/100": ("Publishing, 100 callers", "per_second"),
-    "calls/1": ("Publishing, one caller", "per_second"),
-    "script": ("The publish script, per call", "redis_us"),
-    "events": ("Receiving on 1,000 channels, per message", "client_us"),
-    "waiters": ("A job put, claimed and finished where idle workers wait", "redis_us"),
-}
+Titles = Mapping[str, tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Claim:
     """A promise: how one contestant compares with the strongest of some others.
 
+    :ivar others: none if the value itself is promised.
     :ivar bound: of the ratio of the metric that counts: at least, where more is better, else at
         most.
+    :ivar metric: that counts here, if not the one that counts for all of it.
     """
 
     what: str
     who: str
     others: tuple[str, ...]
     bound: float
-
-
-BARE = ("bare", "bare-direct", "bare-inline")
-
-CLAIMS = (
-    Claim("calls/100", "feed.publish", BARE, 0.75),
-    Claim("calls/100", "feed.publish", ("txredisapi", "txredisapi-protocol"), 2.0),
-    Claim("calls/1", "feed.publish", BARE, 0.9),
-    Claim("script", "ours", ("bare",), 1.3),
-    Claim("events", "ours", ("bare",), 2.5),
-    Claim("waiters", "500 connections", ("1 connections",), 1.5),
-    Claim("waiters", "500 instances", ("1 instances",), 1.5),
-)
+    metric: str = ""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What became of a claim.
 
-    :ivar against: the strongest of the others.
+    :ivar metric: that counted.
+    :ivar against: the strongest of the others; empty if there are none to be.
     :ivar ratio: median of the rounds' ratios.
     :ivar spread: of these.
     """
 
     claim: Claim
+    metric: str
     against: str
     ratio: float
     spread: float
@@ -69,17 +90,18 @@ class Verdict:
     @property
     def holds(self) -> bool:
         """Whether the ratio is within the bound."""
-        if _more_is_better(self.claim.what):
+        if METRICS[self.metric].more:
             return self.ratio >= self.claim.bound
         return self.ratio <= self.claim.bound
 
     def __str__(self) -> str:
-        claim = self.claim
-        bound = "at least" if _more_is_better(claim.what) else "at most"
+        claim, metric = self.claim, METRICS[self.metric]
+        what = f"{claim.what} {claim.metric.partition('_')[0]}".strip()
+        value = f"x {self.against}" if self.against else metric.unit
         return (
-            f"{'holds' if self.holds else 'FAILS':6}{claim.what:10} {claim.who} is "
-            f"{self.ratio:.2f} x {self.against} (+-{self.spread / 2:.0%}); "
-            f"promised: {bound} {claim.bound:g}"
+            f"{'holds' if self.holds else 'FAILS':6}{what:12} {claim.who} is "
+            f"{self.ratio:.2f} {value} (+-{self.spread / 2:.0%}); "
+            f"promised: {'at least' if metric.more else 'at most'} {claim.bound:g}"
         )
 
 
@@ -87,10 +109,16 @@ class Report:
     """The values of one run.
 
     :param records: as they were measured, round by round.
+    :param titles: of all that can be measured.
+    :param claims: to judge.
     """
 
-    def __init__(self, records: Sequence[Record]) -> None:
+    def __init__(
+        self, records: Sequence[Record], titles: Titles, claims: Sequence[Claim] = ()
+    ) -> None:
         self._records = records
+        self._claims = claims
+        self.titles = titles
 
     def whats(self) -> list[str]:
         """What was measured."""
@@ -102,41 +130,80 @@ class Report:
 
     def values(self, what: str, who: str, metric: str) -> list[float]:
         """One value a round."""
+        return list(self._rounds(what, who, metric).values())
+
+    def _rounds(self, what: str, who: str, metric: str) -> dict[int, float]:
         mine = (r for r in self._records if (r["what"], r["who"]) == (what, who))
-        return [r[metric] for r in mine if metric in r]
+        return {r["round"]: r[metric] for r in mine if metric in r}
 
     def table(self, what: str) -> list[str]:
         """Lines to print: the median of each value, and how far the rounds lie apart."""
-        lines = [TITLES[what][0]]
+        lines = [self.titles[what][0]]
         for who in self.whos(what):
             cells = []
-            for metric, (unit, _) in METRICS.items():
-                if values := self.values(what, who, metric):
-                    middle = (
-                        f"{median(values):,.0f}"
-                        if metric == "per_second"
-                        else (f"{median(values):.2f}")
-                    )
-                    cells.append(f"{middle:>9} {unit} (+-{spread(values) / 2:3.0%})")
+            for name, metric in METRICS.items():
+                if values := self.values(what, who, name):
+                    middle = metric.show(median(values))
+                    cells.append(f"{middle:>9} {metric.unit} (+-{spread(values) / 2:3.0%})")
             lines.append(f"  {who:20}" + "  ".join(cells))
         return lines
 
     def verdicts(self) -> list[Verdict]:
         """The claims that this run can judge."""
-        return [v for v in map(self._judge, CLAIMS) if v is not None]
+        return [v for v in map(self._judge, self._claims) if v is not None]
 
     def _judge(self, claim: Claim) -> Verdict | None:
-        what, metric = claim.what, TITLES.get(claim.what, ("", ""))[1]
-        mine = self.values(what, claim.who, metric)
-        others = {who: self.values(what, who, metric) for who in claim.others}
-        others = {who: values for who, values in others.items() if values}
-        if not mine or not others:
+        what = claim.what
+        metric = claim.metric or self.titles[what][1]
+        mine = self._rounds(what, claim.who, metric)
+        if mine and not claim.others:
+            values = list(mine.values())
+            return Verdict(claim, metric, "", median(values), spread(values))
+        others = {who: self._rounds(what, who, metric) for who in claim.others}
+        # Each round by itself, as the machine's speed drifts from one to the next.
+        both = {who: mine.keys() & rounds.keys() for who, rounds in others.items()}
+        others = {who: rounds for who, rounds in others.items() if both[who]}
+        if not others:
             return None
-        best = max if _more_is_better(what) else min
-        against = best(others, key=lambda who: median(others[who]))
-        ratios = [a / b for a, b in zip(mine, others[against], strict=True)]
-        return Verdict(claim, against, median(ratios), spread(ratios))
+        best = max if METRICS[metric].more else min
+        against = best(others, key=lambda who: median(others[who].values()))
+        ratios = [mine[number] / others[against][number] for number in sorted(both[against])]
+        return Verdict(claim, metric, against, median(ratios), spread(ratios))
 
 
-def _more_is_better(what: str) -> bool:
-    return METRICS[TITLES[what][1]][1]
+def circumstances(server: Server, packages: Sequence[str]) -> Circumstances:
+    """Where and with what this is measured.
+
+    :param packages: whose versions matter.
+    """
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+        "redis-server": server.version,
+        **{name: version(name) for name in packages if find_spec(name.lower())},
+    }
+
+
+def caption(where: Circumstances) -> str:
+    """The circumstances in a line."""
+    return ", ".join(f"{key} {value}" for key, value in where.items())
+
+
+def show(report: Report, head: str, judge: bool) -> None:
+    """Print tables, and verdicts if this run can judge."""
+    print(f"\n{head}")
+    for what in report.whats():
+        print("", *report.table(what), sep="\n")
+    if judge:
+        print("", *report.verdicts(), sep="\n")
+
+
+def keep(folder: Path, name: str, kept: Mapping[str, object], plots: Mapping[str, str]) -> None:
+    """Leave all values as JSON, and plots beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+    for plot, drawn in plots.items():
+        (folder / f"{plot}.svg").write_text(drawn)
+    print(f"\nAll values are in {folder / name}.json, {' and '.join(plots)}.svg beside it.")

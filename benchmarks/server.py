@@ -123,20 +123,21 @@ def put_costs(server: Server, waiters: int, puts: int) -> float:
     new_feed(server, "job")
     put, claim, finish = (_bind(server, f"job/{verb}") for verb in ("put", "claim", "finish"))
     block = pack("BLMOVE", _KEYS.ids, _KEYS.handoff, "RIGHT", "LEFT", 600)
-    look = _call(claim, 1, "")
+    look = _call(claim, 1, "", "token")
     with _connections(server, waiters) as (selector, connections):
         for each in connections:
             each.send(block)
         _wait_until_blocked(server, waiters)
-        commands = [_call(put, "LPUSH", b"%032d" % number, ITEM) for number in range(puts)]
+        commands = [_call(put, "LPUSH", 0, b"%032d" % number, ITEM) for number in range(puts)]
         before = server.cpu()
         for command in commands:
             server.raw.send(command)
             ((key, _),) = selector.select()
             worker: Raw = key.data
             id = worker.read()
-            worker.send(_call(claim, 1, id) + _call(finish, id) + look)
-            assert [worker.read()[0], worker.read(), worker.read()] == [id, 1, []]
+            worker.send(_call(claim, 1, id, "token") + _call(finish, "", id, "token", "") + look)
+            # Three options of the feed come before what was claimed.
+            assert [worker.read()[3], worker.read(), worker.read()[3:]] == [id, [1], []]
             worker.send(block)
             assert server.raw.read() == 1
         cost = (server.cpu() - before) / puts * 1e6
@@ -172,7 +173,7 @@ def real_put_costs(server: Server, process: Process, waiters: int, puts: int) ->
     finished = server.connect()
     finished("SUBSCRIBE", _KEYS.finish_channel)
     _wait_until_blocked(server, waiters)
-    commands = [_call(put, "LPUSH", b"%032d" % number, ITEM) for number in range(puts)]
+    commands = [_call(put, "LPUSH", 0, b"%032d" % number, ITEM) for number in range(puts)]
     before = server.cpu()
     for command in commands:
         server.raw.send(command)

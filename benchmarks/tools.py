@@ -10,9 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,26 +29,29 @@ Record = dict[str, Any]
 ITEM = "x" * 100
 
 _CHECKOUT = Path(__file__).parent.parent
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Server:
     """The Redis that everything is measured on.
 
     :param url: of a server that runs already, without password; ``None`` starts one of our own.
+    :param program: the ``redis-server`` to start; ``None`` takes the one that is found.
     """
 
-    def __init__(self, url: str | None) -> None:
+    def __init__(self, url: str | None, program: str | None = None) -> None:
         self._own = None
         if url is None:
             port = _free_port()
             # A subscriber that is slower than Redis is what we measure, not a fault of it.
             limit = ("pubsub", "0", "0", "0")
             self._own = EmbeddedRedis(
+                executable=program,
                 config={
                     "bind": "127.0.0.1",
                     "port": str(port),
                     "client-output-buffer-limit": limit,
-                }
+                },
             ).start_now()
             url = f"redis://127.0.0.1:{port}"
         place = urlsplit(url)
@@ -66,6 +71,10 @@ class Server:
         """Seconds of CPU that Redis has used."""
         info = self._info("cpu")
         return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
+
+    def memory(self) -> int:
+        """Bytes that Redis has allocated."""
+        return int(self._info("memory")["used_memory"])
 
     def blocked(self) -> int:
         """How many connections wait in a command that blocks."""
@@ -137,17 +146,28 @@ def pack(*args: str | bytes | int | float) -> bytes:
 
 
 class Process:
-    """A process that measures itself: it gets an order a line, and answers with a line."""
+    """A process that measures itself: it gets an order a line, and answers with a line.
 
-    def __init__(self, module: str, *args: str | int) -> None:
+    :param module: what runs: a module, or what *program* takes.
+    :param program: what runs it.
+    :param more: for its environment.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        *args: str | int,
+        program: Sequence[str] = (sys.executable, "-m"),
+        more: Mapping[str, str] = _NOTHING,
+    ) -> None:
         # The checkout goes first: it is what is to be measured.
         path = os.pathsep.join([str(_CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *map(str, args)],
+            [*program, module, *map(str, args)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, **more},
         )
 
     def tell(self, **order: Any) -> None:
@@ -172,16 +192,57 @@ class Process:
         self.tell(**order)
         return self.hear()
 
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """Kill it if this takes longer: whoever waits for an answer then hears that it ended."""
+        timer = threading.Timer(seconds, self._process.kill)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def cpu(self) -> float:
+        """Seconds of CPU that it and its children have used, in steps of some 0.01 s."""
+        return _cpu(self._process.pid)
+
     def stop(self) -> None:
-        """Let it end: it does when nobody can give orders any more."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        """Let it end: it does when it is done, or nobody can give orders any more."""
+        assert self._process.stdin is not None
         self._process.stdin.close()
+        self._wait()
+
+    def terminate(self) -> None:
+        """End one that takes no orders."""
+        self._process.terminate()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._wait()
+
+    def _wait(self) -> None:
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        assert self._process.stdout is not None
         self._process.stdout.close()
+
+
+def _cpu(pid: int) -> float:
+    """What Linux says of a process and its living children."""
+    folder = Path("/proc") / str(pid)
+    try:
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        children = [
+            int(child)
+            for thread in (folder / "task").iterdir()
+            for child in (thread / "children").read_text().split()
+        ]
+    except OSError:  # it has ended
+        return 0.0
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(_cpu(child) for child in children)
 
 
 def wait_until_quiet(patience: float) -> float:

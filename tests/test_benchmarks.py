@@ -15,20 +15,28 @@ _CHECKOUT = str(Path(__file__).parent.parent)
 
 
 class BenchmarkTests(TestCase):
-    """``python -m benchmarks.calls``"""
+    """``python -m benchmarks.calls`` and ``benchmarks.jobs``"""
 
     timeout = 120
 
-    async def test_short(self) -> None:
-        """A short run measures everything, prints it, and keeps values and a plot."""
+    async def run_short(self, name: str, *args: str) -> tuple[Path, set[tuple[str, str]], str]:
+        """Let one of them run, shortly.
+
+        :returns: where it left its results, what it measured of whom, and what it printed.
+        """
         folder = Path(self.mktemp())
-        command = ["-m", "benchmarks.calls", "--short", "--output", str(folder)]
+        command = ["-m", f"benchmarks.{name}", "--short", "--output", str(folder), *args]
         out, err, status = await getProcessOutputAndValue(
             sys.executable, command, env={**os.environ, "PYTHONPATH": _CHECKOUT}
         )
         self.assertEqual((err.decode(), status), ("", 0))
-        kept = json.loads((folder / "calls.json").read_text())
+        kept = json.loads((folder / f"{name}.json").read_text())
         measured = {(record["what"], record["who"]) for record in kept["records"]}
+        return folder, measured, out.decode()
+
+    async def test_short(self) -> None:
+        """A short run measures everything, prints it, and keeps values and a plot."""
+        folder, measured, out = await self.run_short("calls")
         for what, who in (
             ("calls/100", "feed.publish"),
             ("calls/1", "bare"),
@@ -37,5 +45,26 @@ class BenchmarkTests(TestCase):
             ("waiters", "1 instances"),
         ):
             self.assertIn((what, who), measured)
-            self.assertIn(f"\n  {who} ", out.decode())
+            self.assertIn(f"\n  {who} ", out)
         ElementTree.parse(folder / "calls.svg")
+
+    async def test_jobs(self) -> None:
+        """A short run of the jobs takes ours and the bare loop through all of it."""
+        folder, measured, out = await self.run_short("jobs")
+        both = {
+            (what, who)
+            for what in ("enqueue", "bulk", "drain", "life", "left", "latency")
+            for who in ("bare", "txthoonk")
+        }
+        self.assertEqual(measured, both | {("queued", "bare-ids32"), ("queued", "txthoonk")})
+        for _, who in measured:
+            self.assertIn(f"\n  {who} ", out)
+        for plot in ("drain", "enqueue", "latency"):
+            drawn = ElementTree.parse(folder / f"jobs-{plot}.svg")
+            self.assertIn("txthoonk", [text.text for text in drawn.iterfind(".//{*}text")])
+
+    async def test_one_job(self) -> None:
+        """One may ask for a part, and for one contestant."""
+        args = ("--only", "bulk", "--contestants", "txthoonk-quiet")
+        _, measured, _ = await self.run_short("jobs", *args)
+        self.assertEqual(measured, {("bulk", "txthoonk-quiet")})
