@@ -9,21 +9,18 @@ application = service.Application("pictures")
 thoonk = Thoonk("embedded:")  # or where your Redis is: "redis://localhost:6379/0"
 thoonk.setServiceParent(application)
 thumbs = thoonk.feed("thumbs", max_length=50)  # a handle: no round trip
-resize = thoonk.job("resize")
 
 
-async def work():
-    while True:
-        claim = await resize.get()  # waits; no other worker gets this job
-        await thumbs.publish(f"small {claim.item}", id=claim.id)
-        await claim.finish(f"resized {claim.item}")
+@thoonk.worker("resize", concurrency=50, claim_timeout=30)
+async def resize(claim):
+    await thumbs.publish(f"small {claim.item}", id=claim.id)
+    return f"resized {claim.item}"  # the result; or raise Retry(delay=5), Stall("why")
 
 
 async def main():
     await thumbs.subscribe(publish=lambda event: print("shown:", event.item))
-    await resize.subscribe(finish=lambda event: print("done:", event.result))
-    await resize.put_many(["a.png", "b.png"])
+    for picture in ("a.png", "b.png"):
+        print("done:", await thoonk.job("resize").call(picture, timeout=10))
 
 
-for task in (work(), main()):
-    Deferred.fromCoroutine(task).addErrback(lambda failure: failure.trap(NotConnected))  # stopped
+Deferred.fromCoroutine(main()).addErrback(lambda failure: failure.trap(NotConnected))  # stopped

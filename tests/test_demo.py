@@ -20,7 +20,7 @@ from examples.history.boards import Row, name_in, read_rows, refresh, totals_key
 from examples.history.commits import Commit, Repository
 from examples.history.worker import Worker
 from tests.synthetic import ODD_AUTHORS, ODD_PATHS, make_repository
-from txthoonk import Thoonk
+from txthoonk import LeaseLost, Thoonk
 from txthoonk.testing import RedisTestCase
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -174,7 +174,11 @@ class CountingTests(RedisTestCase):
         claim = await jobs.get()
         await claim.cancel()
         for number, mine in (("1", claim), ("2", await jobs.get())):
-            await Worker(thoonk, number, None)._count(mine)
+            result = await Worker(thoonk, number, None).count(mine)
+            if mine is claim:
+                await self.assertFailure(mine.finish(result), LeaseLost)
+            else:
+                await mine.finish(result)
         self.assertEqual(await thoonk.redis.hgetall(SHARES), {b"1": b"1", b"all": b"1"})
         rows = [await read_rows(thoonk, board) for board in (AUTHORS, FILES)]
         self.assertEqual(rows[0], [Row(1, 3, 1, b"Ada")])

@@ -18,7 +18,7 @@ from examples.history.check import count_again
 from examples.history.commits import Commit, GitError, Repository
 from examples.history.report import Report, command_line
 from examples.history.terminal import Terminal
-from examples.history.workers import Workers, WorkersFailed, take_back
+from examples.history.workers import Workers, WorkersFailed
 from txthoonk import Feed, Job, Thoonk, ThoonkError
 from txthoonk.embedded import EmbeddedRedis
 
@@ -134,7 +134,8 @@ class History(Service):
 
         commits = thoonk.feed(COMMITS, max_length=100)
         # Each commit is announced by its feed; to announce its job too would be to repeat it.
-        jobs = thoonk.job(JOBS, serializer="bytes", announce=False)
+        # Nobody asks for their results once they were told.
+        jobs = thoonk.job(JOBS, serializer="bytes", announce=False, result_ttl=0)
         boards = thoonk.job(BOARDS, announce=False)
         for board in (AUTHORS, FILES):
             await thoonk.sorted_feed(board)
@@ -149,7 +150,7 @@ class History(Service):
         say()
         start = self._reactor.seconds()
         publishing = self._task(self._publish(commits, jobs))
-        await self._follow(total, publishing, jobs, boards)
+        await self._follow(total, publishing, jobs)
         seconds = self._reactor.seconds() - start
 
         found = {
@@ -186,7 +187,7 @@ class History(Service):
                 await self._sleep(LOOK)
         return published
 
-    async def _follow(self, total: int, publishing: Deferred[int], jobs: Job, boards: Job) -> None:
+    async def _follow(self, total: int, publishing: Deferred[int], jobs: Job) -> None:
         """Report until every commit is published, counted and on the boards.
 
         :raises DemoFailed: if that does not come about.
@@ -212,9 +213,6 @@ class History(Service):
                 raise DemoFailed(f"nothing happened for {STUCK:.0f} seconds: {stats}")
             for number, pid in self._workers.replace_dead():
                 self._terminal.say(f"Worker {number} died: process {pid} takes over")
-                self._task(take_back(self._reactor, self._thoonk, [jobs, boards])).addErrback(
-                    self._failed
-                )
             await self._sleep(LOOK)
 
     def _go_on(self, thoonk: Thoonk, url: str) -> None:

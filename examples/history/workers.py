@@ -9,16 +9,14 @@ from typing import Any
 
 from twisted.internet.task import deferLater
 
-from txthoonk import Job, JobNotClaimed, Thoonk
+from txthoonk import Thoonk
 
-__all__ = ["Workers", "WorkersFailed", "client_name", "take_back"]
+__all__ = ["Workers", "WorkersFailed", "client_name"]
 
 ROOT = Path(__file__).parents[2]
 
 #: How often workers that died are replaced before the demo gives up.
 MOST_REPLACED = 10
-#: Seconds that a job may be claimed by a worker that has died, or on its way to it.
-GRACE = 2.0
 #: Seconds that the workers may take to finish what they have claimed.
 PATIENCE = 5.0
 
@@ -103,30 +101,3 @@ def _close(process: subprocess.Popen[bytes]) -> None:
     """End a worker's standard input: it takes nothing more."""
     assert process.stdin is not None
     process.stdin.close()
-
-
-async def take_back(reactor: Any, thoonk: Thoonk, jobs: list[Job]) -> None:
-    """Make available again what a worker had claimed when it died.
-
-    Leases, which txThoonk has not yet, will do this by themselves. Until then: what was claimed
-    at its death, and still is when every living worker would have been done.
-    """
-    before = [await claims(thoonk, job) for job in jobs]
-    for job in jobs:
-        await job.maintenance(handoff_grace=GRACE)
-    await deferLater(reactor, GRACE + 0.1)
-    for job, earlier in zip(jobs, before, strict=True):
-        await job.maintenance(handoff_grace=GRACE)
-        for id, since in (await claims(thoonk, job)).items():
-            if earlier.get(id) == since:
-                try:
-                    await job.cancel(id)
-                except JobNotClaimed:
-                    continue  # finished just now
-
-
-async def claims(thoonk: Thoonk, job: Job) -> dict[str, float]:
-    """The claimed jobs, by when they were claimed."""
-    key = f"feed.claimed:{job.name}"
-    scored = await thoonk.redis.zrange(key, 0, -1, withscores=True)
-    return {id.decode(): score for id, score in scored}
