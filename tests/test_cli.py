@@ -127,6 +127,17 @@ class VerbTests(CommandTestCase):
         self.assertIn("leave out --id", self.fails("put", name, "x", "--id", "x"))
         self.assertEqual(await self.thoonk.queue(name).get(), "0")
 
+    async def test_delayed_jobs(self) -> None:
+        """A job that waits until it is due is shown as delayed, not as parked."""
+        name = self.feed_name()
+        job = self.thoonk.job(name)
+        await job.put("later", id="later", delay=600)
+        await job.put("parked", id="parked")
+        await job.stall("parked")
+        self.assertEqual(
+            self.ok("jobs", name, "--ids"), [[b"delayed", b"later"], [b"stalled", b"parked"]]
+        )
+
     async def test_jobs(self) -> None:
         """Jobs are put, counted by state, and named by state."""
         name = self.feed_name()

@@ -146,11 +146,16 @@ async def jobs(options: argparse.Namespace, out: Output) -> None:
             "available": ("LRANGE", keys.ids, 0, -1),
             "handed": ("LRANGE", keys.handoff, 0, -1),
             "claimed": ("ZRANGE", keys.claimed, 0, -1),
+            # A delayed job is stalled too, and has not been taken out of `published`.
+            "delayed": ("ZINTER", 3, keys.delayed, keys.stalled, keys.published),
             "stalled": ("SMEMBERS", keys.stalled),
         }
         for command in states.values():
             await pub.redis.execute(*command)
-        for state, ids in zip(states, await pub.redis.execute("EXEC"), strict=True):
+        found = dict(zip(states, await pub.redis.execute("EXEC"), strict=True))
+        delayed = frozenset(found["delayed"])
+        found["stalled"] = [id for id in found["stalled"] if id not in delayed]
+        for state, ids in found.items():
             for id in reversed(ids) if state == "available" else ids:
                 out.line(state, decode(id))
 

@@ -15,6 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final, Protocol, TypeVar
 
+import hiredis
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -215,7 +216,9 @@ class BoundScript:
 
 
 def _bulks(args: Sequence[bytes]) -> bytes:
-    return b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args)
+    """Arguments as they follow each other in a command."""
+    packed: bytes = hiredis.pack_command(tuple(args))  # type: ignore[arg-type]  # as in redis
+    return packed[packed.index(b"\n") + 1 :]
 
 
 @cache

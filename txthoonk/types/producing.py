@@ -118,15 +118,18 @@ class Produced(Operated):
         """
         ids: list[ItemId] = []
         batches: list[list[bytes]] = []
+        batch: list[bytes] = []
         room = 0
+        encode_item = self.serializer.encode
         for item in items:
-            data = self._encode(item)
-            if not batches or room < len(data) or len(batches[-1]) > 2 * BATCH:
-                batches.append([side(priority)])
+            data = encode_item(item)
+            if not batch or room < len(data) or len(batch) > 2 * BATCH:
+                batch = [side(priority)]
+                batches.append(batch)
                 room = BATCH_BYTES
-            id = ItemId(new_id())
-            ids.append(id)
-            batches[-1] += (encode(id), data)
+            id = new_id()
+            ids.append(ItemId(id))
+            batch += (id.encode(), data)
             room -= len(data)
         put_many = self._puts[False].bound
         calls = [self._run(put_many, batch, int) for batch in batches]
