@@ -288,7 +288,7 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         refuses("ITEMNOTFOUND", *JOBS, args=(b"z", b"Z")),
     ),
     "job/extend": (
-        shrinks(*JOBS, *LEASED, args=(b"c", b"tok"), reply=[1]),
+        shrinks(*JOBS, *LEASED, args=(b"c", b"tok"), reply=[30_000]),
         reads(*JOBS, *LEASED, args=(b"c", b"old", b"a", b"tok"), reply=[b"LEASELOST"] * 2),
     ),
     "job/finish": (
@@ -315,7 +315,7 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
             ],
         ),
     ),
-    "job/parked": (reads(*JOBS, *DELAYED, reply=[b"s"]),),
+    "job/parked": (reads(*JOBS, *DELAYED, args=(b"0", b"10"), reply=[b"0", b"s"]),),
     "job/progress": (
         reads(*JOBS, *LEASED, args=(b"c", b"tok", b"half"), reply=1),
         reads(*JOBS, args=(b"c", b"", b"half"), reply=1),
@@ -377,6 +377,10 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         shrinks(
             *JOBS, ("HSET", "config", "peer_timeout", "5"), args=(b"0", b"10"), reply=[1, 0, 1]
         ),
+    ),
+    "job/unclaim": (
+        shrinks(*JOBS, *LEASED, args=(b"tok",)),
+        reads(*JOBS, *LEASED, args=(b"to",), reply=0),
     ),
     "job/sweep": (
         shrinks(

@@ -228,7 +228,7 @@ class StaleFinishTests(ThoonkTestCase):
     async def peer_takes(self, job: Job, claim: Claim) -> None:
         """A peer cancels our claim, and a peer's worker takes the job; neither knows of leases."""
         keys, run = job.keys, self.redis.execute
-        score = int(await run("ZSCORE", keys.claimed, claim.id))
+        score = int(float(await run("ZSCORE", keys.claimed, claim.id)))
         await run("ZREM", keys.claimed, claim.id)
         await run("HINCRBY", keys.cancelled, claim.id, 1)
         await run("LPUSH", keys.ids, claim.id)
@@ -239,7 +239,7 @@ class StaleFinishTests(ThoonkTestCase):
         """Our claim expires, and another of our processes claims with the same score."""
         keys, run = job.keys, self.redis.execute
         score = (await run("ZSCORE", keys.claimed, claim.id)).decode()
-        await run("HSET", keys.lease, claim.id, f"{claim.token.decode()} {score} {score}")
+        await run("HSET", keys.lease, claim.id, f"{claim.token.decode()} {score} 1")
         other = (await self.start_thoonk()).job(job.name)
         self.assertEqual((await other.maintenance()).expired, 1)
         theirs = await other.get()

@@ -28,7 +28,7 @@ from twisted.internet.defer import succeed
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import LogLevel, formatEvent, globalLogBeginner
 
-import txthoonk.worker
+import txthoonk._upkeep
 from txthoonk import Claim, Job, JobWorker, Thoonk
 from txthoonk.running import Run
 from txthoonk.scripts import Script, script
@@ -52,7 +52,7 @@ SAFEGUARDS = {
     "token": (
         "job/finish",
         _CHECK,
-        "  elseif token ~= '' and string.match(leases[i] or '', ' (%d+) ') ~= score then",
+        "  elseif token ~= '' and string.match(leases[i] or '', ' ([%d.]+) ') ~= score then",
     ),
     "score": (
         "job/finish",
@@ -343,7 +343,7 @@ def prepare(options: dict[str, Any]) -> None:
         Job._return_abandoned = lambda self, grace: succeed(0)  # type: ignore[method-assign]
     elif off:
         FOR_GOOD.enter_context(switched_off(off))
-    txthoonk.worker.MAINTENANCE = options.get("maintenance", txthoonk.worker.MAINTENANCE)
+    txthoonk._upkeep.MAINTENANCE = options.get("maintenance", txthoonk._upkeep.MAINTENANCE)
     grace = options.get("handoff_grace", 1.0)
     wrap(Job, "maintenance", lambda method, job, **how: method(job, grace, **how))
 

@@ -43,7 +43,7 @@ class Instance:
     def __init__(self) -> None:
         self.uuid = uuid.uuid4().hex
         self.feed_types: dict[str, type[FeedBaseType]] = {}
-        self._blocked: dict[tuple[str, str], Blocked[Any]] = {}
+        self._blocked: dict[tuple[str, str, int], Blocked[Any]] = {}
         self._claims: dict[str, dict[str, Any]] = {}
         self._results: dict[str, Results] = {}
         self._waits = True
@@ -191,8 +191,7 @@ class Instance:
 
     def blocked(self, feed: FeedBaseType) -> Blocked[Any]:
         """What the waiting gets of one feed share; for the types."""
-        # By type too: a get on a handle of the wrong type must not spoil it for the others.
-        known_as = (feed.TYPE, feed.name)
+        known_as = self._known_as(feed)
         blocked = self._blocked.get(known_as)
         if blocked is None:
             source: Source[Any] = feed  # type: ignore[assignment]  # queues and jobs are sources
@@ -201,9 +200,13 @@ class Instance:
                 blocked.stop()
         return blocked
 
+    def _known_as(self, feed: FeedBaseType) -> tuple[str, str, int]:
+        # By type too: a get on a handle of the wrong type must not spoil it for the others.
+        return (feed.TYPE, feed.name, feed.taken_as())
+
     def forget_blocked(self, blocked: Blocked[Any]) -> None:
         """Nobody waits there any more; for the types."""
-        known_as = (blocked.feed.TYPE, blocked.feed.name)
+        known_as = self._known_as(blocked.feed)
         if self._blocked.get(known_as) is blocked:
             del self._blocked[known_as]
 

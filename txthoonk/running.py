@@ -12,11 +12,21 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from txthoonk.errors import ConnectionFailed, JobNotClaimed, ServerBusy, ThoonkError
+from txthoonk.errors import (
+    ChildFailed,
+    ConnectionFailed,
+    JobNotClaimed,
+    ReadOnly,
+    ServerBusy,
+    ThoonkError,
+)
 from txthoonk.types.backoff import DEFAULT
 from txthoonk.types.claims import NO_RESULT, Claim
 
 __all__ = ["Retry", "Run", "Stall", "Threads"]
+
+#: Errors that pass: Redis is out of reach, busy, or a replica just now.
+NOT_NOW = (ConnectionFailed, ServerBusy, ReadOnly)
 
 #: Seconds between tries to tell Redis what became of a job.
 AGAIN = 0.2
@@ -34,7 +44,7 @@ class Retry(Exception):
             raise ValueError(f"a delay is 0 or more seconds, at most 1e9, not {delay!r}")
         super().__init__(delay, why)
         self.delay = delay
-        self.why = why
+        self.why = str(why)
 
 
 class Stall(Exception):
@@ -45,15 +55,14 @@ class Stall(Exception):
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = str(reason)
 
 
 class Worker(Protocol):
     """Whose runs these are."""
 
-    @property
-    def running(self) -> Any:
-        """Whether it goes on."""
+    #: Whether Redis is told until it has heard.
+    insists: bool
 
     def freed(self, feed: Any) -> None:
         """The handler is through."""
@@ -94,11 +103,22 @@ class Run:
         self.result = b""
         self._lost = self._stopped = False
         self._following: Deferred[Any] | None = None
+        claim.when_taken_away = self.lose
 
     @property
     def holds_claim(self) -> bool:
         """Whether its handler runs, and has not ended the claim itself."""
         return self.is_running and self.claim.ending is None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the claim has ended without this handler."""
+        return self._lost
+
+    def skip(self) -> None:
+        """The claim has ended before the handler began."""
+        if self._is_through():
+            self._ended()
 
     # -- the handler ------------------------------------------------------------------------
 
@@ -167,7 +187,7 @@ class Run:
         """It is not, or not surely."""
         if isinstance(error, Failure):
             error = error.value
-        if isinstance(error, (ConnectionFailed, ServerBusy)):
+        if isinstance(error, NOT_NOW):
             finish = self.feed.job.finish_encoded
             self._insist(lambda: finish(self.claim, self.result))
         else:
@@ -188,7 +208,9 @@ class Run:
         if isinstance(error, Retry):
             text = error.why or "to be tried again"
         else:
-            text = f"{type(error).__name__}: {failure.getErrorMessage()}"
+            text = failure.getErrorMessage()
+            if not isinstance(error, ChildFailed):  # that names what its handler raised
+                text = f"{type(error).__name__}: {text}"
             self._tell(failure)
 
         def given_up(again: int) -> None:
@@ -203,7 +225,8 @@ class Run:
             id=self.claim.id,
             feed=self.feed.job.name,
             error=failure.getErrorMessage(),
-            traceback=failure.getTraceback(elideFrameworkCode=True),
+            traceback=getattr(failure.value, "traceback", "")
+            or failure.getTraceback(elideFrameworkCode=True),
         )
 
     def _parked(self, reason: str) -> None:
@@ -257,8 +280,8 @@ class Run:
         while True:
             try:
                 result = await call()
-            except (ConnectionFailed, ServerBusy) as error:
-                if not self.worker.running:
+            except NOT_NOW as error:
+                if not self.worker.insists:
                     self._note(error)
                     return
                 await deferLater(self.feed.job.pub.get_reactor(), AGAIN)

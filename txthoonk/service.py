@@ -107,6 +107,7 @@ class Thoonk(Instance, Service):
         self._own_workers: list[Service] = []
         self._workers: dict[Service, None] = {}
         self._lock = DeferredLock()  # a start waits for the stop before it
+        self._is_open = False
 
     @property
     def redis(self) -> Link[Redis]:
@@ -253,8 +254,9 @@ class Thoonk(Instance, Service):
         if self.running:
             return
         super().startService()
-        self._accept()
-        self._lock.run(self._begin)
+        if not self._is_open:  # else its workers were still stopping, and nothing else was
+            self._accept()
+            self._lock.run(self._begin)
         for worker in self._own_workers:
             worker.startService()
 
@@ -266,7 +268,7 @@ class Thoonk(Instance, Service):
     def _begin(self) -> None:
         if not self.running:
             return  # stopped while it waited for an earlier stop
-        self._accept()
+        self._is_open = True
         if self._target is not None:
             self._connect(self._target)
         else:
@@ -315,10 +317,12 @@ class Thoonk(Instance, Service):
         return self._end()
 
     def _end(self) -> Deferred[None]:
+        self._is_open = False
         self._refuse(NotConnected("stopped"))
         return self._lock.run(self._stop, self.stop_waiting())
 
     async def _stop(self, waits_no_more: Deferred[None]) -> None:
+        self._is_open = False
         self._endpoint = None
         await waits_no_more
         await self._messages.stop()

@@ -7,20 +7,21 @@ maintenance of any other one returns its jobs when their claims expire.
 
 from __future__ import annotations
 
-import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._deferred import ignore
-from txthoonk.errors import ConnectionFailed, ServerBusy, ThoonkError
+from txthoonk._upkeep import Caretaker, Heartbeat
+from txthoonk.errors import ConnectionFailed, ThoonkError
 from txthoonk.events import JobStalled
 from txthoonk.running import Retry, Run, Stall
 from txthoonk.serializers import Serializer
@@ -33,8 +34,11 @@ if TYPE_CHECKING:
 
 __all__ = ["JobWorker", "Retry", "Stall"]
 
-#: Seconds between two passes of maintenance, about.
-MAINTENANCE = 1.0
+#: Seconds between two tries to get at a feed.
+AGAIN = 1.0
+
+#: Seconds that handlers may keep the reactor from anything else, where there are several.
+TURN = 0.05
 
 #: Seconds that a handler that was cancelled gets to come to its end.
 LAST_WORDS = 1.0
@@ -67,8 +71,8 @@ class _Feed:
 
     @property
     def hungry(self) -> bool:
-        """Whether there is more of it than is being done."""
-        return not self._worker.blocked(self).is_waiting
+        """Whether there is more of it than is being done, as far as is known."""
+        return not self._complaint and not self._worker.blocked(self).is_waiting
 
     def not_taken(self, error: Exception) -> None:
         """Tell once why there is nothing."""
@@ -130,12 +134,12 @@ class JobWorker(Service):
         self._concurrency = processes or concurrency
         self._grace = grace
         self._on_stalled = on_stalled
-        self._maintains = maintain
         weights = {names: 1.0} if isinstance(names, str) else dict(names)
         if not weights or not all(weight > 0 for weight in weights.values()):
             raise ValueError(f"a worker has feeds, each with a weight above 0, not {names!r}")
         given = {"claim_timeout": claim_timeout, "max_attempts": max_attempts, "backoff": backoff}
         options = {name: value for name, value in given.items() if value is not None}
+        self._has_options = bool(options)
         whole = sum(weights.values())
         self._feeds = [
             _Feed(
@@ -152,10 +156,18 @@ class JobWorker(Service):
         self._starting: Deferred[Any] | None = None
         self._stopping: Deferred[None] | None = None
         self._handlers: list[int] = []
-        self._tick: Any = None
-        self._beat: Any = None
-        self._period = 0.0
-        self._maintaining: Deferred[Any] = succeed(None)
+        #: Claims whose handlers have not begun: those before them take their time.
+        self._ready: deque[Run] = deque()
+        self._in_turn: Any = None
+        self._heartbeat = Heartbeat(self._reactor, self._runs)
+        self._caretaker = (
+            Caretaker(self._reactor, self._feeds, self.parked, self._maintained)
+            if maintain
+            else None
+        )
+        self._can_cancel = not blocking
+        #: Whether Redis is told of what became of jobs until it has heard.
+        self.insists = True
         self._call, self._pool = self._way_to_run(handler, blocking, processes)
 
     def _way_to_run(
@@ -170,6 +182,8 @@ class JobWorker(Service):
         if not callable(handler):
             raise ValueError(f"a handler is called with a claim, {handler!r} cannot be called")
         if blocking:
+            if iscoroutinefunction(handler):
+                raise ValueError(f"a handler in a thread is a plain function, not {handler!r}")
             from txthoonk.running import Threads
 
             threads = Threads(self._reactor, handler, self._concurrency)
@@ -188,12 +202,14 @@ class JobWorker(Service):
             self._begin()
 
     def _begin(self) -> None:
+        self.insists = True
         if self._pool is not None:
             self._pool.start()
-        self._starting = gatherResults([self._attach(feed) for feed in self._feeds])
+        attaching = [self._attach(feed) for feed in self._feeds]
+        self._starting = gatherResults(attaching, consumeErrors=True)
         self._starting.addErrback(ignore)  # told, and tried again
-        if self._maintains:
-            self._tick = self._reactor.callLater(0, self._maintain)
+        if self._caretaker is not None:
+            self._caretaker.start()
 
     async def _prepare(self, feed: _Feed) -> None:
         """Make sure that the feed is there, and hear whose claims are taken away."""
@@ -203,14 +219,22 @@ class JobWorker(Service):
                 channel = feed.job.get_stop_channel()
                 stopped = partial(self._taken_away, feed)
                 self._handlers.append(await self._thoonk.register_handler(channel, stopped))
+                if self._has_options:
+                    again = partial(self._created, feed)
+                    subscription = await self._thoonk.subscribe(feed.job.name, create=again)
+                    self._handlers.append(subscription.id)
                 return
             except ThoonkError as error:
                 feed.not_taken(error)
-                await deferLater(self._reactor, MAINTENANCE)
+                await deferLater(self._reactor, AGAIN)
+
+    def _created(self, feed: _Feed, _: object) -> None:
+        """The feed was deleted, and created anew: it shall have our options again."""
+        feed.job.ensure().addCallbacks(ignore, lambda failure: feed.not_taken(failure.value))
 
     def _attach(self, feed: _Feed) -> Deferred[None]:
         def prepared(_: object) -> None:
-            if self.running and self._stopping is None:
+            if self.is_taking:
                 self.blocked(feed).attach(feed)
 
         return Deferred.fromCoroutine(self._prepare(feed)).addCallback(prepared)
@@ -226,31 +250,37 @@ class JobWorker(Service):
         if not self.running:
             return succeed(None)
         super().stopService()
-        for feed in self._feeds:
-            self.blocked(feed).detach(feed)
+        leaving = [self.blocked(feed).detach(feed) for feed in self._feeds]
         stopping = self._stopping = Deferred()
         done = _also(stopping)
-        through = Deferred.fromCoroutine(self._stop())
+        through = Deferred.fromCoroutine(self._stop(gatherResults(leaving, consumeErrors=True)))
         through.addErrback(lambda failure: self.log.failure("Stopping failed", failure=failure))
         through.addBoth(self._stopped)
         return done
 
-    async def _stop(self) -> None:
-        if self._tick is not None and self._tick.active():
-            self._tick.cancel()
+    async def _stop(self, leaving: Deferred[Any]) -> None:
+        leaving.addTimeout(LAST_WORDS, self._reactor, lambda *_: None)  # what was on its way
+        if self._caretaker is not None:
+            self._caretaker.stop()
         if self._starting is not None:
             self._starting.cancel()
+        if self._in_turn is not None:
+            self._in_turn.cancel()
+            self._in_turn = None
+        while self._ready:
+            self._ready.popleft().release()
         await self._wait(self._grace)
-        left = list(self._runs)
-        for run in left:
+        if not self._can_cancel:
+            await self._wait(None)  # for the threads: what they work on is nobody else's
+        for run in list(self._runs):
             run.abandon()
         await self._wait(LAST_WORDS)
         for run in list(self._runs):
             run.release()
         await self._wait(self._thoonk.connect_timeout)
-        if self._beat is not None and self._beat.active():
-            self._beat.cancel()
-        self._maintaining.cancel()
+        self.insists = False
+        await leaving
+        self._heartbeat.stop()
         for handler in self._handlers:
             self._thoonk.remove_handler(handler)
         self._handlers.clear()
@@ -266,14 +296,15 @@ class JobWorker(Service):
         if stopping is not None:
             stopping.callback(None)
 
-    def _wait(self, seconds: float) -> Deferred[None]:
-        """Fires when nothing runs any more, or when the time is over."""
+    def _wait(self, seconds: float | None) -> Deferred[None]:
+        """Fires when nothing runs any more, or when the time is over, if it ever is."""
         idle: Deferred[None] = Deferred()
         if not self._runs:
             idle.callback(None)
             return idle
         self._idle.append(idle)
-        idle.addTimeout(seconds, self._reactor, lambda *_: None)
+        if seconds is not None:
+            idle.addTimeout(seconds, self._reactor, lambda *_: None)
         return idle
 
     # -- running ----------------------------------------------------------------------------
@@ -287,7 +318,7 @@ class JobWorker(Service):
             return 0
         # Its own share in any case; beyond that what the others leave, if anything.
         others = sum(max(0, f.share - f.busy) for f in self._feeds if f is not feed and f.hungry)
-        return max(feed.share - feed.busy if room > 0 else 0, room - others, 0)
+        return max(min(feed.share - feed.busy, room), room - others, 0)
 
     def blocked(self, feed: _Feed) -> Blocked[Claim]:
         """What takes jobs of a feed."""
@@ -295,24 +326,50 @@ class JobWorker(Service):
 
     def run_all(self, feed: _Feed, claims: list[Claim]) -> None:
         """Run the handler for each claim."""
-        self._taking = True  # whoever gave us these sees by itself what there is room for
+        self._busy += len(claims)
+        feed.busy += len(claims)
+        for claim in claims:
+            run = Run(self, feed, claim)
+            self._runs[run] = None
+            self._ready.append(run)
+        if self._in_turn is None:
+            # Whoever gave us these sees by itself what there is room for.
+            self._run_ready(wake=len(self._feeds) > 1)
+
+    def _run_ready(self, wake: bool = True) -> None:
+        """Run handlers for a while. Where they block, the reactor has its turn in between."""
+        self._in_turn = None
+        seconds, ready = self._reactor.seconds, self._ready
+        stop = seconds() + TURN
+        self._taking = True
         try:
-            for claim in claims:
-                self._run(feed, claim)
+            while ready:
+                self._run(ready.popleft())
+                if ready and seconds() > stop:
+                    for run in ready:
+                        self._heartbeat.begins(run)
+                    self._in_turn = self._reactor.callLater(0, self._run_ready)
+                    break
         finally:
             self._taking = False
-        if len(self._feeds) > 1:
+        if wake:
             self._wake()
 
-    def _wake(self) -> None:
-        for feed in self._feeds:
-            self.blocked(feed).wake()
+    @property
+    def is_taking(self) -> bool:
+        """Whether it takes jobs: it runs, and an earlier stop is through."""
+        return bool(self.running) and self._stopping is None
 
-    def _run(self, feed: _Feed, claim: Claim) -> None:
-        self._busy += 1
-        feed.busy += 1
-        run = Run(self, feed, claim)
-        self._runs[run] = None
+    def _wake(self) -> None:
+        if self.is_taking:
+            for feed in self._feeds:
+                self.blocked(feed).wake()
+
+    def _run(self, run: Run) -> None:
+        claim = run.claim
+        if not run.holds_claim or run.is_lost:  # while it waited for its turn
+            run.skip()
+            return
         if isinstance(claim.item, Exception):
             run.failed(Failure(Stall(str(claim.item))))
             return
@@ -328,19 +385,14 @@ class JobWorker(Service):
 
     def _follow(self, run: Run, outcome: Awaitable[Any]) -> None:
         """Wait for a handler, and extend its claim until it is through."""
-        seconds = run.claim.policy.claim_timeout / 3
-        if self._beat is None or not self._beat.active():
-            self._beat_in(seconds)
-        elif seconds < self._period:  # its feed has shorter claims than those that run
-            self._beat.cancel()
-            self._beat_in(seconds)
+        self._heartbeat.begins(run)
         run.follow(outcome)
 
     def freed(self, feed: _Feed) -> None:
         """A handler came to its end: there is room for another job."""
         self._busy -= 1
         feed.busy -= 1
-        if not self._taking and self.running and self._stopping is None:
+        if not self._taking:
             self._wake()
 
     def ended(self, run: Run) -> None:
@@ -365,37 +417,9 @@ class JobWorker(Service):
     def _complain(self, failure: Failure) -> None:
         self.log.failure("on_stalled failed", failure=failure)
 
-    # -- leases -----------------------------------------------------------------------------
-
-    def _beat_in(self, seconds: float) -> None:
-        self._period = seconds
-        self._beat = self._reactor.callLater(seconds, self._extend)
-
-    def _extend(self) -> None:
-        """Extend the claims of all handlers that run."""
-        periods = []
-        for feed in self._feeds:
-            runs = [run for run in self._runs if run.feed is feed and run.holds_claim]
-            for i in range(0, len(runs), 500):
-                some = runs[i : i + 500]
-                extending = feed.job.extend([run.claim for run in some])
-                extending.addCallback(self._extended, some).addErrback(self._not_extended)
-            periods += [run.claim.policy.claim_timeout / 3 for run in runs]
-        if periods:
-            self._beat_in(min(periods))
-
-    def _extended(self, outcomes: list[Exception | None], runs: list[Run]) -> None:
-        for run, error in zip(runs, outcomes, strict=True):
-            if error is not None and run.holds_claim:
-                run.lose(str(error))
-
-    def _not_extended(self, failure: Failure) -> None:
-        error = failure.value
-        if not isinstance(error, (ConnectionFailed, ServerBusy)):
-            self.log.error("Claims were not extended: {why}", why=error)
-        if self._beat is not None and self._beat.active():
-            left = self._beat.getTime() - self._reactor.seconds()
-            self._beat.reset(min(left, max(0.05, left / 3)))  # soon again: a lease is at stake
+    def _maintained(self, feed: _Feed) -> None:
+        if self.is_taking:
+            self.blocked(feed).wake()
 
     def _taken_away(self, feed: _Feed, id: str, token: str) -> None:
         """Somebody has parked or retracted a job that was claimed with this token."""
@@ -403,37 +427,13 @@ class JobWorker(Service):
             if run.claim.id == id and run.feed is feed and run.claim.token == token.encode():
                 run.lose("it was taken away")
 
-    # -- maintenance ------------------------------------------------------------------------
-
-    def _maintain(self) -> None:
-        """One pass for each feed; any number of processes does the same."""
-        self._maintaining = Deferred.fromCoroutine(self._maintain_all())
-        self._maintaining.addErrback(lambda failure: failure.trap(CancelledError))
-
-    async def _maintain_all(self) -> None:
-        pause = MAINTENANCE * random.uniform(0.8, 1.0)
-        for feed in self._feeds:
-            try:
-                parked = partial(self.parked, feed.job.name)
-                done = await feed.job.maintenance(on_parked=parked, gentle=True)
-                if any(done[:4]):
-                    self.log.info("Maintenance of {feed}: {done}", feed=feed.job.name, done=done)
-                if feed.job.next_due >= 0:
-                    pause = min(pause, feed.job.next_due / 1000 + 0.002)
-            except ThoonkError as error:
-                feed.not_taken(error)
-            if self.running:
-                self.blocked(feed).wake()
-        if self.running:
-            self._tick = self._reactor.callLater(pause, self._maintain)
-
 
 def _check(concurrency: int, grace: float, blocking: bool, processes: int) -> None:
-    if concurrency < 1:
+    if not isinstance(concurrency, int) or concurrency < 1:
         raise ValueError(f"concurrency is 1 or more jobs at a time, not {concurrency!r}")
-    if grace < 0:
+    if not 0 <= grace < float("inf"):
         raise ValueError(f"grace is 0 or more seconds, not {grace!r}")
-    if processes < 0:
+    if not isinstance(processes, int) or processes < 0:
         raise ValueError(f"processes is 0 (none) or more, not {processes!r}")
     if blocking and processes:
         raise ValueError("handlers run in threads (blocking) or in processes, not in both")

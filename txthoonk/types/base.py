@@ -277,6 +277,10 @@ class FeedBaseType:
     def _encode(self, item: Any) -> bytes:
         return self.serializer.encode(item)
 
+    def taken_as(self) -> int:
+        """Handles with another value of this do not share what they take."""
+        return 0
+
     def decode(self, data: bytes, id: str) -> Any:
         """The item, or an :exc:`ItemError` in its place."""
         try:

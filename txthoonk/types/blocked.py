@@ -29,6 +29,7 @@ from txthoonk.errors import (
     Empty,
     NotConnected,
     OutOfMemory,
+    ReadOnly,
     ServerBusy,
     ServerError,
     ThoonkError,
@@ -46,7 +47,7 @@ T = TypeVar("T")
 IDLE = 5.0
 
 #: Errors after which it is sure that nothing was changed.
-NOTHING_DONE = (NotConnected, ServerBusy)
+NOTHING_DONE = (NotConnected, ServerBusy, ReadOnly)
 
 #: Seconds between looks at a server that has no memory left for BLMOVE.
 POLL = 0.5
@@ -135,6 +136,7 @@ class Blocked(Generic[T]):
         self._takers: list[Taker[T]] = []
         self._asked = 0
         self._running: Deferred[None] | None = None
+        self._leaving: list[Deferred[None]] = []
         self._connection: Redis | None = None
         self._client_id = 0
         self._in_block = False
@@ -185,8 +187,11 @@ class Blocked(Generic[T]):
         self._takers.append(taker)
         self.wake()
 
-    def detach(self, taker: Taker[T]) -> None:
-        """The opposite; what is on its way to it is given back."""
+    def detach(self, taker: Taker[T]) -> Deferred[None]:
+        """The opposite; what is on its way to it is given back, or to others that wait.
+
+        :returns: fires when that is done.
+        """
         if taker in self._takers:
             self._takers.remove(taker)
         if not self._wanted() and self._in_block:
@@ -194,6 +199,16 @@ class Blocked(Generic[T]):
         elif self._sleeping is not None and not self._wanted():
             self._sleeping.cancel()
         self._rest()
+        left: Deferred[None] = Deferred()
+        self._leaving.append(left)
+        if self._running is None or self._wanted():
+            self._let_leave()
+        return left
+
+    def _let_leave(self) -> None:
+        leaving, self._leaving = self._leaving, []
+        for left in leaving:
+            left.callback(None)
 
     def _wanted(self) -> int:
         """How much those who wait have room for."""
@@ -205,6 +220,8 @@ class Blocked(Generic[T]):
 
     def wake(self) -> None:
         """Somebody wants something."""
+        if self._leaving and self._wanted():
+            self._let_leave()  # to them goes what is on its way
         if self._idle is not None and self._idle.active():
             self._idle.cancel()
         if self._stopped:
@@ -274,6 +291,7 @@ class Blocked(Generic[T]):
 
     def _ran(self, result: Any) -> None:
         self._running = self._down_since = None
+        self._let_leave()
         self._rest()
         error = getattr(result, "value", None)
         if error is not None and not isinstance(error, CancelledError):

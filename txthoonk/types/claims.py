@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -131,6 +132,10 @@ class Claim(_Claim):
     token: bytes
     policy: Policy
     ending: Deferred[Any] | None = None
+    #: When it was made or last extended, by this process's clock.
+    renewed: float = 0.0
+    #: Called with the reason when the job was given up by its id; a worker's.
+    when_taken_away: Callable[[str], None] | None = None
 
     def finish(self, result: Any = NO_RESULT, ttl: float | None = None) -> Deferred[None]:
         """As :meth:`Job.finish`; with this claim's token, whatever was claimed since.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
 
-from txthoonk.errors import ItemError, JobNotClaimed, verdict_error
+from txthoonk._deferred import ignore
+from txthoonk.errors import ConnectionLost, ItemError, JobNotClaimed, verdict_error
 from txthoonk.keys import decode, encode
 from txthoonk.together import Together
 from txthoonk.types.base import Owner
@@ -22,6 +24,10 @@ from txthoonk.types.operating import JobStats, report
 from txthoonk.types.producing import Produced, milliseconds
 
 __all__ = ["Job", "JobStats"]
+
+#: How many claims are many, and how many seconds after its last extension one is old.
+CROWD: Final = 1000
+OLD: Final = 3600.0
 
 
 class Job(Produced):
@@ -59,8 +65,9 @@ class Job(Produced):
         self._finish = self._bind("job/finish")
         self._finishes = Together(self._finish, (b"",))
         self._release = self._bind("job/release")
-        #: What this process has claimed of the feed, whichever handle it used.
+        #: What this instance has claimed of the feed, whichever handle it used.
         self._claims: dict[str, Claim] = pub.claims_of(name)
+        self._crowd = CROWD
 
     # -- claiming ---------------------------------------------------------------------------
 
@@ -84,7 +91,7 @@ class Job(Produced):
     ) -> Deferred[None]:
         """Finish a claimed job: it is done and gone. Finishes of one turn travel together.
 
-        If this process has claimed it, only that claim counts; otherwise whoever has.
+        If this instance has claimed it, only that claim counts; otherwise whoever has.
 
         :param result: kept and announced; without one the job is done all the same.
         :param ttl: seconds that the result is kept for :meth:`get_result`, instead of the feed's
@@ -98,7 +105,9 @@ class Job(Produced):
     def cancel(self, id: str | int, delay: float | None = None) -> Deferred[None]:
         """Give up a claimed job: it is available again, and counts as cancelled once more.
 
-        Where the feed has ``max_attempts``, one that was cancelled as often is parked.
+        If this instance has claimed it, only that claim counts, and its handler, if a worker
+        runs one, is cancelled; otherwise whoever has. Where the feed has ``max_attempts``, one that
+        was cancelled as often is parked.
 
         :param delay: seconds until it is available; by the feed's ``backoff`` if not given, at
             once if it has none.
@@ -106,16 +115,20 @@ class Job(Produced):
         :raises LeaseLost: (as a failure) if our claim has ended; nothing is written.
         """
         id = self._id(id)
-        return self.cancel_claimed(id, self._claims.get(id), delay)
+        claim = self._claims.get(id)
+        return self._takes_away(claim, self.cancel_claimed(id, claim, delay))
 
     def release(self, id: str | int) -> Deferred[None]:
         """Give back a claimed job as if it had not been claimed: it is the next one.
+
+        Whose claim counts is as in :meth:`cancel`.
 
         :raises JobNotClaimed: (as a failure) if it is not claimed; nothing is written.
         :raises LeaseLost: (as a failure) if our claim has ended; nothing is written.
         """
         id = self._id(id)
-        return self.release_claimed(id, self._claims.get(id))
+        claim = self._claims.get(id)
+        return self._takes_away(claim, self.release_claimed(id, claim))
 
     def subscribe(self, **handlers: Callable[[Any], object]) -> Deferred[Any]:
         """Call handlers for the events of these jobs; ``publish`` means ``put``.
@@ -125,18 +138,6 @@ class Job(Produced):
         if "publish" in handlers:
             handlers["put"] = handlers.pop("publish")
         return super().subscribe(**handlers)
-
-    def stall(self, id: str | int, reason: str | None = None) -> Deferred[None]:
-        """Park a claimed, available or delayed job until it is retried.
-
-        A worker of ours that runs it is told to stop.
-
-        :param reason: for its history.
-        :raises ItemDoesNotExist: (as a failure) if there is no such job.
-        :raises JobNotClaimed: (as a failure) if it is stalled already.
-        """
-        id = self._id(id)
-        return self.stall_claimed(id, self._claims.get(id), reason)
 
     # -- for claims and workers -------------------------------------------------------------
 
@@ -200,10 +201,9 @@ class Job(Produced):
         done = self._run(self._release, args, _verdict, self.name, id, id=id)
         return self._ends(claim, done)
 
-    def stall_claimed(self, id: str, claim: Claim | None, reason: str | None) -> Deferred[None]:
-        """Stall by a claim, or as an operator if there is none."""
-        token = b"" if claim is None else claim.token
-        args = (encode(id), token, b"", *report(reason or ""))
+    def stall_claimed(self, id: str, claim: Claim, reason: str | None) -> Deferred[None]:
+        """Stall by a claim."""
+        args = (encode(id), claim.token, b"", *report(reason or ""))
         done: Deferred[None] = self._run(self._bind("job/stall"), args, none, id=id)
         return self._ends(claim, done)
 
@@ -220,10 +220,16 @@ class Job(Produced):
         args = [part for claim in claims for part in (encode(claim.id), claim.token)]
 
         def told(verdicts: list[Any]) -> list[Exception | None]:
-            return [
-                None if verdict == 1 else verdict_error(verdict, self.name, claim.id)
-                for claim, verdict in zip(claims, verdicts, strict=True)
-            ]
+            now = self.pub.get_reactor().seconds()
+            errors: list[Exception | None] = []
+            for claim, verdict in zip(claims, verdicts, strict=True):
+                if isinstance(verdict, int):
+                    claim.renewed = now
+                    claim.policy = claim.policy._replace(claim_timeout=verdict / 1000)
+                    errors.append(None)
+                else:
+                    errors.append(verdict_error(verdict, self.name, claim.id))
+            return errors
 
         return self._run(self._bind("job/extend"), args, told)
 
@@ -236,25 +242,47 @@ class Job(Produced):
             lambda _: self.forget(claim), self._not_ended, errbackArgs=(claim,)
         )
 
+    def _takes_away(self, claim: Claim | None, done: Deferred[None]) -> Deferred[None]:
+        """Tell the worker that runs the handler of a claim, which may not have done that itself."""
+
+        def taken_away(_: None) -> None:
+            if claim is not None and claim.when_taken_away is not None:
+                claim.when_taken_away("it was given up by its id")
+
+        return done.addCallback(taken_away)
+
     def forget(self, claim: Claim) -> None:
         """A claim has ended."""
         if self._claims.get(claim.id) is claim:
             del self._claims[claim.id]
 
     def _not_ended(self, failure: Any, claim: Claim) -> Any:
-        if isinstance(failure.value, JobNotClaimed):
-            self.forget(claim)
-        else:
+        # One that was lost is kept in mind: whoever says the same once more is refused again.
+        if not isinstance(failure.value, JobNotClaimed):
             claim.ending = None
         return failure
 
     # -- for the waiting gets ---------------------------------------------------------------
 
+    def taken_as(self) -> int:
+        """Claims are made with their items, so each serializer has its own."""
+        return id(self.serializer)
+
     def take(self, count: int, handed: str) -> Deferred[list[Claim]]:
         """Claim at most *count* jobs, the one that was *handed* first."""
         token = new_token().encode()
         args = (b"%d" % count, encode(handed), token)
-        return self._claim(self.pub.redis, args, self._taken, token, id=handed)
+        taking: Deferred[list[Claim]] = self._claim(
+            self.pub.redis, args, self._taken, token, id=handed
+        )
+        return taking.addErrback(self._not_taken, token)
+
+    def _not_taken(self, failure: Failure, token: bytes) -> Failure:
+        """Where the reply was lost something may be claimed, and nobody works on it."""
+        if failure.check(ConnectionLost):
+            unclaim = self._bind("job/unclaim")
+            unclaim(self.pub.redis, (token,)).addErrback(ignore)  # else its lease expires
+        return failure
 
     def give_back(self, taken: list[Claim]) -> Deferred[Any]:
         """Release what nobody waits for any more."""
@@ -265,16 +293,27 @@ class Job(Produced):
 
     def _taken(self, reply: list[Any], token: bytes) -> list[Claim]:
         policy = Policy.read(*reply[:3])
+        now = self.pub.get_reactor().seconds()
         claims, ours, decode_item = [], self._claims, self.decode
+        if len(ours) > self._crowd:
+            self._forget_old(now)
         for i in range(3, len(reply), 3):
             id = decode(reply[i])
             claim = Claim(id, decode_item(reply[i + 1], id), reply[i + 2])
             claim.job = self
             claim.token = token
             claim.policy = policy
+            claim.renewed = now
             ours[id] = claim
             claims.append(claim)
         return claims
+
+    def _forget_old(self, now: float) -> None:
+        """Claims that were lost long ago, and were never ended, are not kept for ever."""
+        for claim in list(self._claims.values()):
+            if now - claim.renewed > max(OLD, 10 * claim.policy.claim_timeout):
+                del self._claims[claim.id]
+        self._crowd = max(CROWD, 2 * len(self._claims))
 
     def _readable(self, claim: Claim) -> Claim | Deferred[Claim]:
         if isinstance(claim.item, ItemError):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
-from txthoonk._deferred import returns_deferred
+from txthoonk._deferred import first_failure, returns_deferred
 from txthoonk.errors import JobNotClaimed
 from txthoonk.keys import decode
 from txthoonk.types.base import Owner
@@ -19,6 +20,12 @@ __all__ = ["Maintained", "Maintenance"]
 #: How many ids one pass of maintenance reads at a time, and suspects at the most.
 PAGE: Final = 1000
 MOST_SUSPECTS: Final = 5000
+
+#: How many claims are ended at a time.
+AT_ONCE: Final = 100
+
+#: How many pages of claims one pass looks at.
+CLAIM_PAGES: Final = 10
 
 #: How many suspects one script looks at, each by a walk through all that wait.
 FEW: Final = 20
@@ -33,6 +40,14 @@ SWEPT: Final = 100
 
 #: How many times longer than a walk through everything that found nothing the pause behind it is.
 GENTLE: Final = 20
+
+#: Seconds between two such walks where the numbers say that there is nothing to find.
+ANYWAY: Final = 60.0
+
+
+def spread() -> float:
+    """A part, from 0 to 1, of the pause that keeps jobs apart whose worker has died twice."""
+    return random.random()
 
 
 class Maintenance(NamedTuple):
@@ -66,7 +81,9 @@ class Maintained(WaitingFeed):
         self._promote = self._bind("job/promote")
         self._sweep = self._bind("job/sweep")
         self._cursors: tuple[bytes, bytes] = (b"0", b"0")
+        self._next_claim = 0
         self._look_again = 0.0
+        self._look_anyway: float | None = None
         #: Milliseconds until the next delayed job is due, as of the last pass; -1 if there is none.
         self.next_due = -1
 
@@ -102,7 +119,7 @@ class Maintained(WaitingFeed):
             lost=await self._find_lost(stateless, lost_grace, gentle),
             expired=expired,
             parked=parked,
-            promoted=await self._promote_due(),
+            promoted=await self.promote_due(),
             swept=await self._drop_leftovers(),
         )
 
@@ -110,29 +127,48 @@ class Maintained(WaitingFeed):
         self, on_parked: Callable[[str, str], object] | None
     ) -> tuple[int, int, int, int]:
         """End claims whose time is over."""
-        start = expired = parked = 0
-        while True:
+        expired = parked = 0
+        start, self._next_claim = self._next_claim, 0
+        for _ in range(CLAIM_PAGES):
             args = (b"%d" % start, b"%d" % PAGE)
             survey: list[Any] = await self._run(self._survey, args, list)
             stateless, handed, seen, *found = survey
-            for i in range(0, len(found), 2):
-                id, holder = decode(found[i]), decode(found[i + 1]).rpartition(":")[0]
-                why = f"not finished in time by {holder or 'a peer'}"
-                try:
-                    again = await self.give_up("expired", id, found[i + 1], 0, why)
-                except JobNotClaimed:
-                    continue  # finished, extended, or expired by somebody else's maintenance
-                if again:
-                    expired += 1
-                else:
-                    parked += 1
-                    if on_parked is not None:
-                        on_parked(id, why)
+            for i in range(0, len(found), 2 * AT_ONCE):
+                some = found[i : i + 2 * AT_ONCE]
+                calls = [
+                    self._expire_one(decode(some[j]), some[j + 1], on_parked)
+                    for j in range(0, len(some), 2)
+                ]
+                outcomes = await gatherResults(calls, consumeErrors=True).addErrback(first_failure)
+                expired += outcomes.count(1)
+                parked += outcomes.count(0)
             start += PAGE - len(found) // 2
             if seen < PAGE:
-                return stateless, handed, expired, parked
+                break
+        else:
+            self._next_claim = start  # the next pass goes on there
+        return stateless, handed, expired, parked
 
-    async def _promote_due(self) -> int:
+    @returns_deferred
+    async def _expire_one(
+        self, id: str, token: bytes, on_parked: Callable[[str, str], object] | None
+    ) -> int | None:
+        """End one claim; as ``give_up``, None if that was not to be done any more."""
+        why = f"not finished in time by {decode(token).rpartition(':')[0] or 'a peer'}"
+        try:
+            again = await self.give_up("expired", id, token, spread(), why)
+        except JobNotClaimed:
+            return None  # finished, extended, or expired by somebody else's maintenance
+        if not again and on_parked is not None:
+            on_parked(id, why)
+        return again
+
+    @returns_deferred
+    async def promote_due(self) -> int:
+        """Make delayed jobs available that are due; a part of :meth:`maintenance`.
+
+        :returns: fires with how many.
+        """
         promoted = 0
         for _ in range(DUE_CALLS):
             more, self.next_due = await self._run(self._promote, (b"%d" % DUE,), tuple)
@@ -151,19 +187,26 @@ class Maintained(WaitingFeed):
     # -- jobs in no state -------------------------------------------------------------------
 
     async def _find_lost(self, stateless: int, grace: float, gentle: bool) -> int:
-        """Look for jobs in no state, where there are more items than jobs in all states.
+        """Look for jobs in no state: surely some, if there are more items than jobs in all states.
 
-        Some may be what peers left of jobs that they retracted: not worth a walk through
+        But these may be what peers left of jobs that they retracted: not worth a walk through
         everything with each pass.
         """
         reactor = self.pub.get_reactor()
         start = reactor.seconds()
-        if stateless <= 0 or (gentle and start < self._look_again):
+        if self._look_anyway is None:
+            self._look_anyway = start + ANYWAY
+        if stateless <= 0:
+            # What peers left claimed or stalled without an item may hide one: look now and then.
+            if start < self._look_anyway:
+                return 0
+        elif gentle and start < self._look_again:
             return 0
         suspects = await self._suspects()
+        now = reactor.seconds()
         if not suspects:
-            now = reactor.seconds()
             self._look_again = now + GENTLE * (now - start)
+        self._look_anyway = now + ANYWAY + GENTLE * (now - start)
         queued, left = await self._requeue(suspects, grace)
         if left:
             await deferLater(self.pub.get_reactor(), grace + 0.01)

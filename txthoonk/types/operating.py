@@ -20,6 +20,9 @@ __all__ = ["JobStats", "Operated", "report"]
 #: How many jobs a retry_all has under way at a time.
 RETRIES: Final = 500
 
+#: How many stalled jobs one call looks at.
+PAGE: Final = b"1000"
+
 
 class JobStats(NamedTuple):
     """How many jobs are in each state, and were ever put and finished.
@@ -39,6 +42,20 @@ class JobStats(NamedTuple):
 
 class Operated(Maintained):
     """A feed of jobs, as far as its operators go."""
+
+    def stall(self, id: str | int, reason: str | None = None) -> Deferred[None]:
+        """Park a claimed, available or delayed job until it is retried, whoever has claimed it.
+
+        A worker of ours that runs it is told to stop. A handler that parks its own job does so by
+        its claim.
+
+        :param reason: for its history.
+        :raises ItemDoesNotExist: (as a failure) if there is no such job.
+        :raises JobNotClaimed: (as a failure) if it is stalled already.
+        """
+        id = self._id(id)
+        args = (encode(id), b"", b"", *report(reason or ""))
+        return self._run(self._bind("job/stall"), args, none, id=id)
 
     def cancel_running(self, id: str | int) -> Deferred[None]:
         """Stop a job that runs: its handler's Deferred is cancelled, in whatever process.
@@ -95,12 +112,20 @@ class Operated(Maintained):
         id = self._id(id)
         return self._run(self._bind("job/retract"), (encode(id),), bool, id=id)
 
-    def get_stalled(self) -> Deferred[set[str]]:
+    @returns_deferred
+    async def get_stalled(self) -> set[str]:
         """The ids of all parked jobs; those that are delayed are not."""
-        return self._run(self._bind("job/parked"), (), lambda ids: set(texts(ids)))
+        parked: set[str] = set()
+        cursor = b"0"
+        while True:
+            page: list[bytes] = await self._run(self._bind("job/parked"), (cursor, PAGE), list)
+            cursor = page[0]
+            parked.update(texts(page[1:]))
+            if cursor == b"0":
+                return parked
 
     def get_failure_count(self, id: str | int) -> Deferred[int]:
-        """How often a job was cancelled, failed or expired since it was put or retried."""
+        """How often a job was cancelled, failed or expired since it was put or parked."""
         id = self._id(id)
         return self._read("HGET", self.keys.cancelled, encode(id), id=id).addCallback(_count)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from txthoonk._deferred import first_failure
 from txthoonk.keys import encode
@@ -48,7 +48,7 @@ class Produced(Operated):
         :param priority: ``Job.HIGH``: before all others.
         :param id: made up if not given; a job of that id that is there, in whatever state, is
             left as it is.
-        :param delay: seconds until it is available.
+        :param delay: seconds until it is available; it then comes behind the others.
         :param on_finish: called once, when the job is finished, parked or retracted, with that
             event (``JobFinished``, ``JobStalled`` or ``JobRetracted``).
         :returns: fires with the id, once the job is stored and announced.
@@ -57,8 +57,7 @@ class Produced(Operated):
         """
         known = ItemId(new_id() if id is None else self._id(id))
         data = self._encode(item)
-        if delay is not None and not 0 <= delay <= 1e9:  # as in the options; nor NaN
-            raise ValueError(f"a delay is 0 or more seconds, at most 1e9, not {delay!r}")
+        delay = _checked(delay)
         if on_finish is not None:
             listening: Deferred[None] = self._results().listen()
             return listening.addCallback(
@@ -174,15 +173,19 @@ class Produced(Operated):
         """
         if unknown := how.keys() - {"id", "priority", "delay"}:
             raise TypeError(f"call takes no {', '.join(sorted(unknown))}")
-        results = self._results()
         how.setdefault("id", None)
+        delay = _checked(how.get("delay"))
+        data = self._encode(item)
+        results = self._results()
         known = ItemId(new_id() if how["id"] is None else self._id(how["id"]))
         waiting: Deferred[Any] = results.wait(known, item, timeout, on_progress)
 
         def put(_: object) -> Deferred[Any]:
-            args = (self._encode(item), how.get("priority", False), how["id"], known)
+            if waiting.called:  # it was cancelled, or there was no time
+                return succeed(None)
+            args = (data, how.get("priority", False), how["id"], known, delay)
             putting: Deferred[Any] = results.putting(
-                known, lambda: self._put(*args, how.get("delay")), how["id"] is None
+                known, lambda: self._put(*args), how["id"] is None
             )
             return putting
 
@@ -195,6 +198,12 @@ class Produced(Operated):
 
     def _results(self) -> Any:
         return self.pub.results_of(self)
+
+
+def _checked(delay: float | None) -> float | None:
+    if delay is not None and not 0 <= delay <= 1e9:  # as in the options; nor NaN
+        raise ValueError(f"a delay is 0 or more seconds, at most 1e9, not {delay!r}")
+    return delay
 
 
 def milliseconds(seconds: float) -> bytes:

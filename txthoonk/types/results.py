@@ -14,7 +14,15 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txthoonk.errors import ItemDoesNotExist, JobFailed, NotFinished, ThoonkError
+from txthoonk.errors import (
+    ConnectionFailed,
+    ItemDoesNotExist,
+    ItemError,
+    JobFailed,
+    NotFinished,
+    ServerBusy,
+    ThoonkError,
+)
 from txthoonk.events import JobFinished, JobProgress, JobRetracted, JobStalled
 from txthoonk.keys import encode
 from txthoonk.scripts import script
@@ -209,7 +217,7 @@ class Results:
                 "retract": self._retracted,
                 "progress": self._progressed,
             }
-            self.job.subscribe(**events).addBoth(self._listening)
+            maybeDeferred(self.job.subscribe, **events).addBoth(self._listening)
         return done
 
     def _listening(self, result: Any) -> None:
@@ -331,14 +339,21 @@ class Results:
             looked.addErrback(lambda f: self.log.failure("Looking for results failed", failure=f))
 
     def _not_looked(self, failure: Failure, ids: list[str]) -> None:
-        failure.trap(ThoonkError)  # an outage: once it is over, we look again
-        if self._subscription is not None:
+        failure.trap(ThoonkError)
+        error: Any = failure.value
+        if not isinstance(error, (ConnectionFailed, ServerBusy)):
+            for id in ids:
+                self._fail(id, error)
+        elif self._subscription is not None:  # once the outage is over, we look again
             for id in ids:
                 self._look_at(id, AGAIN)
 
     def _looked(self, reply: list[bytes], ids: list[str]) -> None:
         for i, id in enumerate(ids):
-            self._saw(id, reply[2 * i], reply[2 * i + 1])
+            try:
+                self._saw(id, reply[2 * i], reply[2 * i + 1])
+            except ValueError as error:  # somebody else wrote that
+                self._fail(id, ItemError(self.job.name, id, f"no result: {error}"))
 
     def _saw(self, id: str, state: bytes, data: bytes) -> None:
         name, decode_item = self.job.name, self.job.decode

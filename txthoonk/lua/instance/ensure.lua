@@ -59,7 +59,7 @@ if not exists then
   redis.call('SADD', feeds, name)
 end
 if #set > 0 then
-  if exists then
+  if exists and wanted == 'job' then
     -- A removal first: Redis then lets this finish at maxmemory, and a worker begin to drain.
     redis.call('HDEL', config, '')
   end

@@ -17,7 +17,7 @@
 -- ARGV[5] why             text          "cancelled", "failed" or "expired"
 -- ARGV[6] id              text          of the job
 -- ARGV[7] token           text          of the claim; empty where it is a peer's
--- ARGV[8] delay           milliseconds  until it is available again; 0 for at once
+-- ARGV[8] delay           milliseconds  until it is available again; 0 for at once; if expired, thousandths at random
 -- ARGV[9] worker          text          who gives it up
 -- ARGV[10] text           text          what went wrong, one line; may be empty
 -- Returns: integer  1 if it will be available again, 0 if it was parked
@@ -29,7 +29,7 @@ local cancel_channel, expire_channel, delay_channel, stall_channel = ARGV[1], AR
 local why, id, token, delay, worker, text = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 local call = redis.call
 
-local limit = call('HGET', config, 'max_attempts')
+local options = call('HMGET', config, 'max_attempts', 'claim_timeout')
 local score = call('ZSCORE', claimed, id)
 local held = call('HGET', lease, id)
 local time = call('TIME')
@@ -57,7 +57,7 @@ call('SCARD', stalled)
 call('ZCARD', delayed)
 local is_published = call('ZSCORE', published, id)
 local history = call('HGET', errors, id) or ''
-limit = tonumber(limit or '') or (why == 'cancelled' and 0 or 5)
+local limit = tonumber(options[1] or '') or (why == 'cancelled' and 0 or 5)
 count = tonumber(count) + 1
 call('ZREM', claimed, id)
 call('HDEL', lease, id)
@@ -80,6 +80,16 @@ end
 call('HSET', cancelled, id, string.format('%.0f', count))
 if not is_published then
   call('ZADD', published, string.format('%.0f', now), id)
+end
+if why == 'expired' then
+  -- What one process had claimed when it died expires together. If it was one of these jobs that
+  -- killed it, and does so again, the others must not be beside it each time: from the second time
+  -- on they come back one by one.
+  local seconds = tonumber(options[2] or '')
+  if not (seconds and seconds > 0 and seconds <= 1e9) then -- nor NaN
+    seconds = 30
+  end
+  delay = count < 2 and 0 or math.floor(delay * math.min(300, seconds * 2 ^ (count - 1)))
 end
 if delay > 0 then
   local due = string.format('%.0f', now + delay)

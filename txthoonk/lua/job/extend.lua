@@ -4,7 +4,7 @@
 -- KEYS[2] claimed  zset  claimed jobs by when they were claimed, milliseconds
 -- KEYS[3] lease    hash  id -> token, claimed score, end of the lease
 -- ARGV[1] jobs  pairs  id, token, ...; at most 1,000 jobs
--- Returns: list  for each job 1, or an error
+-- Returns: list  for each job how long it holds now, milliseconds, or an error
 -- Errors: LEASELOST
 -- Publishes: nothing
 local config, claimed, lease = KEYS[1], KEYS[2], KEYS[3]
@@ -28,7 +28,7 @@ local verdicts, extended = {}, {}
 for i, id in ipairs(ids) do
   local held = jobs[2 * i] .. ' ' .. (scores[i] or '') .. ' '
   if scores[i] and string.sub(leases[i] or '', 1, #held) == held then
-    verdicts[i] = 1
+    verdicts[i] = math.max(1, math.floor(seconds * 1000))
     extended[#extended + 1] = id
     extended[#extended + 1] = held .. ends
   else

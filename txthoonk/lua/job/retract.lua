@@ -41,8 +41,10 @@ redis.call('HDEL', cancelled, id)
 redis.call('ZREM', published, id)
 redis.call('SREM', stalled, id)
 redis.call('ZREM', claimed, id)
-redis.call('LREM', ids, 0, id)
-redis.call('LREM', handoff, 0, id)
+if not score then -- a claim drops a copy that a peer queued: it has no item
+  redis.call('LREM', ids, 0, id)
+  redis.call('LREM', handoff, 0, id)
+end
 redis.call('ZREM', seen, id)
 redis.call('HDEL', lease, id)
 redis.call('ZREM', delayed, id)

@@ -34,8 +34,11 @@ local is_stalled = redis.call('SISMEMBER', stalled, id) == 1
 local is_published = redis.call('ZSCORE', published, id)
 local is_delayed = redis.call('ZSCORE', delayed, id) and is_stalled and is_published
 local history = redis.call('HGET', errors, id) or ''
-local is_available = redis.call('LPOS', ids, id)
-local is_handed = redis.call('LPOS', handoff, id)
+redis.call('LLEN', ids)
+redis.call('LLEN', handoff)
+-- What is claimed is not looked for among all that wait: a claim drops a copy that a peer queued.
+local is_available = not score and redis.call('LPOS', ids, id)
+local is_handed = not score and redis.call('LPOS', handoff, id)
 local has_item = redis.call('HEXISTS', items, id) == 1
 local claim = token .. ' ' .. (score or '') .. ' '
 if token ~= '' and not (score and string.sub(held, 1, #claim) == claim) then
@@ -52,8 +55,10 @@ if is_stalled and not is_delayed or not (score or is_available or is_handed or i
 end
 redis.call('ZREM', claimed, id)
 redis.call('HDEL', lease, id)
-redis.call('LREM', ids, 0, id)
-redis.call('LREM', handoff, 0, id)
+if not score then
+  redis.call('LREM', ids, 0, id)
+  redis.call('LREM', handoff, 0, id)
+end
 redis.call('HDEL', cancelled, id)
 redis.call('ZREM', published, id)
 redis.call('ZREM', delayed, id)

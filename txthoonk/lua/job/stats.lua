@@ -1,5 +1,8 @@
 -- How many jobs are in each state, as of one instant.
 --
+-- A delayed job that a peer has retried, stalled or retracted is forgotten when it is due; until
+-- then it counts as delayed where more than a thousand are.
+--
 -- KEYS[1] ids        list    available jobs
 -- KEYS[2] handoff    list    ids on their way to a claim
 -- KEYS[3] claimed    zset    claimed jobs
@@ -15,19 +18,21 @@ local ids, handoff, claimed, stalled = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local delayed, published, publishes, finishes = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local call = redis.call
 
-local later = 0
-for start = 0, call('ZCARD', delayed) - 1, 5000 do
-  local some = call('ZRANGE', delayed, start, start + 4999)
+local later, all_stalled = call('ZCARD', delayed), call('SCARD', stalled)
+call('ZCARD', published)
+if later > 1000 then
+  later = math.min(later, all_stalled)
+elseif later > 0 then
+  local some = call('ZRANGE', delayed, 0, -1)
   local stalls = call('SMISMEMBER', stalled, unpack(some))
   local puts = call('ZMSCORE', published, unpack(some))
   for i = 1, #some do
-    if stalls[i] == 1 and puts[i] then
-      later = later + 1
+    if stalls[i] == 0 or not puts[i] then
+      later = later - 1
     end
   end
 end
-call('ZCARD', published)
 return {
-  call('LLEN', ids), call('LLEN', handoff), call('ZCARD', claimed), call('SCARD', stalled) - later,
+  call('LLEN', ids), call('LLEN', handoff), call('ZCARD', claimed), all_stalled - later,
   later, tonumber(call('GET', publishes) or 0) or 0, tonumber(call('GET', finishes) or 0) or 0,
 }
