@@ -36,7 +36,7 @@ from txthoonk.scripts import Script, script
 #: Where a worker kills itself. W1h is W1 with an id that a blocked get was handed.
 POINTS = {
     "W1": "before a claim",
-    "W1h": "before a claim, with an id that came to a blocked get",
+    "W1h": "before a claim in two steps, with an id that came to a blocked get",
     "W2": "claim sent, no reply read",
     "W3": "claimed, before the handler",
     "W4": "in the handler",
@@ -169,6 +169,9 @@ class Victim:
 
     def arm(self) -> None:
         """Wrap what it does, so that it comes by the failpoints."""
+        if self._point == "W1h":
+            # In two steps, as queues do: otherwise nothing is handed to a process.
+            Job.take_handed = None  # type: ignore[assignment, method-assign]  # there is none
         wrap(Job, "take", self._take)
         wrap(JobWorker, "run_all", self._before("W3"))
         wrap(Job, "finish_for", self._sent("W6"))

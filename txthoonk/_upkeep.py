@@ -21,6 +21,9 @@ __all__ = ["Caretaker", "Heartbeat"]
 MAINTENANCE: Final = 1.0
 DUE: Final = 0.05
 
+#: Seconds between two signs of life.
+PULSE: Final = 0.25
+
 #: How many claims one call extends.
 MANY: Final = 500
 
@@ -39,6 +42,22 @@ class Heartbeat:
         self._runs = runs
         self._period = 0.0
         self._beat: Any = None
+        self._pulse: Any = None
+        self._alive = self._paused = 0.0
+
+    def start(self) -> None:
+        """Notice from now on when this process is held up."""
+        self._alive = self._reactor.seconds()
+        self._pulse = self._reactor.callLater(PULSE, self._beats)
+
+    def _beats(self) -> None:
+        if self._reactor.seconds() - self._alive > 2 * PULSE:
+            self._paused = self._reactor.seconds()
+        self.start()
+
+    def has_paused(self, since: float) -> bool:
+        """Whether this process was held up since then."""
+        return since < self._paused or self._reactor.seconds() - self._alive > 2 * PULSE
 
     def begins(self, run: Run) -> None:
         """A handler runs, or waits for its turn."""
@@ -51,6 +70,8 @@ class Heartbeat:
 
     def stop(self) -> None:
         """No handler runs any more."""
+        if self._pulse is not None and self._pulse.active():
+            self._pulse.cancel()
         if self._beat is not None and self._beat.active():
             self._beat.cancel()
 
@@ -65,11 +86,14 @@ class Heartbeat:
                 by_feed.setdefault(run.feed.job, []).append(run)
         for job, runs in by_feed.items():
             for i in range(0, len(runs), MANY):
-                some = runs[i : i + MANY]
-                extending = job.extend([run.claim for run in some])
-                extending.addCallback(self._extended, some).addErrback(self._not_extended)
+                self.extend(job, runs[i : i + MANY])
         if by_feed:
             self._beat_in(self._shortest())
+
+    def extend(self, job: Job, runs: list[Run]) -> Deferred[Any]:
+        """Extend the claims of some handlers; those whose claim has ended are told."""
+        extending = job.extend([run.claim for run in runs])
+        return extending.addCallback(self._extended, runs).addErrback(self._not_extended)
 
     def _shortest(self) -> float:
         return min(run.claim.policy.claim_timeout / 3 for run in self._runs if run.holds_claim)

@@ -203,6 +203,7 @@ class JobWorker(Service):
 
     def _begin(self) -> None:
         self.insists = True
+        self._heartbeat.start()
         if self._pool is not None:
             self._pool.start()
         attaching = [self._attach(feed) for feed in self._feeds]
@@ -328,10 +329,16 @@ class JobWorker(Service):
         """Run the handler for each claim."""
         self._busy += len(claims)
         feed.busy += len(claims)
-        for claim in claims:
-            run = Run(self, feed, claim)
-            self._runs[run] = None
-            self._ready.append(run)
+        runs = [Run(self, feed, claim) for claim in claims]
+        self._runs.update(dict.fromkeys(runs))
+        if self._heartbeat.has_paused(claims[0].renewed):
+            # The process was stopped, or a handler has blocked it: who knows how old these are.
+            self._heartbeat.extend(feed.job, runs).addBoth(lambda _: self._begin_runs(runs))
+        else:
+            self._begin_runs(runs)
+
+    def _begin_runs(self, runs: list[Run]) -> None:
+        self._ready.extend(runs)
         if self._in_turn is None:
             # Whoever gave us these sees by itself what there is room for.
             self._run_ready(wake=len(self._feeds) > 1)

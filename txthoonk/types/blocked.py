@@ -4,7 +4,8 @@ Whoever waits is a get, which takes one thing, or a taker such as a worker, whic
 it has room for. Each first asks a script for what is there. If nothing is, one ``BLMOVE ids
 handoff RIGHT LEFT`` waits for all of them: Redis wakes one waiting process for each id, peers that
 use BRPOP get their share, and a process that dies in between leaves the id in ``handoff``, where
-maintenance finds it. The script that takes the id takes as many more as there is room for. Where
+maintenance finds it. The script that takes the id takes as many more as there is room for; that of
+jobs travels right behind the BLMOVE, so that Redis claims a job in the moment there is one. Where
 more is there than was asked for, two takes are under way at a time: while one is answered, the
 other is worked on.
 """
@@ -132,6 +133,9 @@ class Blocked(Generic[T]):
         self.owner = owner
         self.feed = feed
         self._source = source
+        self._take_handed = getattr(source, "take_handed", None)
+        #: Why a take that went along with a wait has failed.
+        self._refused: ThoonkError | None = None
         self._waiters: deque[_Waiter[T]] = deque()
         self._takers: list[Taker[T]] = []
         self._asked = 0
@@ -373,31 +377,57 @@ class Blocked(Generic[T]):
                 return
 
     async def _block(self) -> str:
-        """Wait for an id; empty if it is time to look again."""
+        """Wait for an id, and take it where the source can do that in one go.
+
+        Says which is still to be taken; empty if it is time to look again.
+        """
         keys = self.feed.keys
         # A connection that Redis sits on cannot be pinged: that this returns is its ping.
         seconds = self.owner.ping_interval
-        try:
-            connection = await self._connect()
-            if not self._wanted():
-                return ""
-            self._in_block = True
+        while asked := self._wanted():
+            taking: Deferred[list[T]] | None = None
             try:
-                id = await connection.execute_blocking(
+                connection = await self._connect()
+                if not (asked := self._wanted()):
+                    return ""
+                self._in_block = True
+                moving = connection.execute_blocking(
                     seconds, "BLMOVE", keys.ids, keys.handoff, "RIGHT", "LEFT", seconds
                 )
-            finally:
-                self._in_block = False
-            self._down_since = None
-        except OutOfMemory:
-            await self._sleep(POLL)
-            return ""
-        except (ConnectionFailed, ServerBusy) as error:
-            await self._outage(error)
-            return ""
-        except ServerError as error:
-            raise script_error(error, self.feed.name, None) from None
-        return "" if id is None else decode(id)
+                if self._take_handed is not None:
+                    taking = self._take_handed(asked, connection)
+                    taking.addErrback(self._keep_error)
+                try:
+                    id = await moving
+                finally:
+                    self._in_block = False
+                self._down_since = None
+            except OutOfMemory:
+                await self._sleep(POLL)
+                id = None
+            except (ConnectionFailed, ServerBusy) as error:
+                await self._outage(error)
+                return ""
+            except ServerError as error:
+                raise script_error(error, self.feed.name, None) from None
+            if taking is None:
+                return "" if id is None else decode(id)
+            taken = await taking
+            refused, self._refused = self._refused, None
+            if refused is not None:
+                raise refused
+            if surplus := self._deliver(taken):
+                await self._undo(partial(self._source.give_back, surplus))
+            if not 0 < len(taken) < asked:
+                break
+        return ""
+
+    def _keep_error(self, failure: Failure) -> list[T]:
+        """A take that went along with a wait has failed; whoever still waits is told."""
+        error = failure.value
+        if isinstance(error, ThoonkError) and not isinstance(error, ConnectionFailed):
+            self._refused = error
+        return []
 
     async def _connect(self) -> Redis:
         if self._connection is None:

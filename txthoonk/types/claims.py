@@ -132,7 +132,7 @@ class Claim(_Claim):
     token: bytes
     policy: Policy
     ending: Deferred[Any] | None = None
-    #: When it was made or last extended, by this process's clock.
+    #: When it was asked for or last extended, by this process's clock.
     renewed: float = 0.0
     #: Called with the reason when the job was given up by its id; a worker's.
     when_taken_away: Callable[[str], None] | None = None

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from txthoonk._deferred import ignore
 from txthoonk.errors import ConnectionLost, ItemError, JobNotClaimed, verdict_error
 from txthoonk.keys import decode, encode
+from txthoonk.scripts import Connection
 from txthoonk.together import Together
 from txthoonk.types.base import Owner
 from txthoonk.types.claims import (
@@ -24,6 +25,9 @@ from txthoonk.types.operating import JobStats, report
 from txthoonk.types.producing import Produced, milliseconds
 
 __all__ = ["Job", "JobStats"]
+
+#: For the claim script: whatever is on its way; no id has a NUL.
+ON_ITS_WAY: Final = b"\x00"
 
 #: How many claims are many, and how many seconds after its last extension one is old.
 CROWD: Final = 1000
@@ -220,7 +224,7 @@ class Job(Produced):
         args = [part for claim in claims for part in (encode(claim.id), claim.token)]
 
         def told(verdicts: list[Any]) -> list[Exception | None]:
-            now = self.pub.get_reactor().seconds()
+            now = self._now()
             errors: list[Exception | None] = []
             for claim, verdict in zip(claims, verdicts, strict=True):
                 if isinstance(verdict, int):
@@ -273,8 +277,19 @@ class Job(Produced):
         token = new_token().encode()
         args = (b"%d" % count, encode(handed), token)
         taking: Deferred[list[Claim]] = self._claim(
-            self.pub.redis, args, self._taken, token, id=handed
+            self.pub.redis, args, self._taken, token, self._now(), id=handed
         )
+        return taking.addErrback(self._not_taken, token)
+
+    def take_handed(self, count: int, redis: Connection) -> Deferred[list[Claim]]:
+        """Claim what a BLMOVE before this, on the same connection, has put on its way.
+
+        Redis does both in one go when there is a job: nothing travels in between, and nothing is
+        left on its way if this process dies.
+        """
+        token = new_token().encode()
+        args = (b"%d" % count, ON_ITS_WAY, token)
+        taking: Deferred[list[Claim]] = self._claim(redis, args, self._taken, token, self._now())
         return taking.addErrback(self._not_taken, token)
 
     def _not_taken(self, failure: Failure, token: bytes) -> Failure:
@@ -291,22 +306,24 @@ class Job(Produced):
         args = [part for claim in taken for part in (encode(claim.id), claim.token)]
         return self._release(self.pub.redis, args)
 
-    def _taken(self, reply: list[Any], token: bytes) -> list[Claim]:
+    def _taken(self, reply: list[Any], token: bytes, asked: float) -> list[Claim]:
         policy = Policy.read(*reply[:3])
-        now = self.pub.get_reactor().seconds()
         claims, ours, decode_item = [], self._claims, self.decode
         if len(ours) > self._crowd:
-            self._forget_old(now)
+            self._forget_old(asked)
         for i in range(3, len(reply), 3):
             id = decode(reply[i])
             claim = Claim(id, decode_item(reply[i + 1], id), reply[i + 2])
             claim.job = self
             claim.token = token
             claim.policy = policy
-            claim.renewed = now
+            claim.renewed = asked
             ours[id] = claim
             claims.append(claim)
         return claims
+
+    def _now(self) -> float:
+        return self.pub.get_reactor().seconds()
 
     def _forget_old(self, now: float) -> None:
         """Claims that were lost long ago, and were never ended, are not kept for ever."""

@@ -14,7 +14,7 @@
 -- KEYS[9] lease      hash  id -> token, claimed score, end of the lease
 -- ARGV[1] claim_channel  channel  jobs that were claimed
 -- ARGV[2] count          integer  how many at the most
--- ARGV[3] handed         text     id that a blocked get was handed, or empty
+-- ARGV[3] handed         text     id that a blocked get was handed; NUL for one that is on its way, if any; or empty
 -- ARGV[4] token          text     of whoever claims, new for each call, without a space
 -- Returns: list  claim_timeout, max_attempts, backoff (empty where not set), then id, item, cancelled, ...
 -- Errors: FEEDNOTFOUND
@@ -82,6 +82,12 @@ local function claim(candidates, take)
   end
 end
 
+if handed == '\0' then
+  handed = call('LINDEX', handoff, 0)
+  if not handed then
+    return reply
+  end
+end
 if handed ~= '' and call('LPOS', handoff, handed) then
   claim({handed}, function()
     call('LREM', handoff, -1, handed)
