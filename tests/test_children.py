@@ -54,12 +54,13 @@ class RunTests(ChildrenTestCase):
         self.assertEqual(await pool.run("\udcff", "result = id", 0), "\udcff")
 
     async def test_many(self) -> None:
-        """Many jobs over few children: each is run once, all children have a share."""
+        """Many jobs over few children: each is run once, by one of these."""
         pool = self.children(child_handlers.echo, 3)
         calls = [pool.run(str(i), i, 0) for i in range(300)]
         answers = await gatherResults(calls)
         self.assertEqual([answer[:2] for answer in answers], [[str(i), i] for i in range(300)])
-        self.assertEqual({answer[3] for answer in answers}, pool.pids)
+        # One that starts late may find nothing left to do.
+        self.assertLessEqual({answer[3] for answer in answers}, pool.pids)
         self.assertEqual(len(pool.pids), 3)
 
     async def test_order(self) -> None:
