@@ -11,7 +11,7 @@ from txthoonk import FeedDoesNotExist, Job, JobNotClaimed, LeaseLost, ThoonkPub
 from txthoonk.errors import ConnectionFailed, ConnectionLost, NotConnected, OutOfMemory
 from txthoonk.redis import Redis
 from txthoonk.scripts import script
-from txthoonk.together import MOST, MOST_BYTES
+from txthoonk.together import FIRST, MOST, MOST_BYTES
 
 PUT = script("job/put_many").sha
 FINISH = script("job/finish").sha
@@ -71,15 +71,16 @@ class WireTests(WireCase):
         self.fired(second)
 
     def test_most(self) -> None:
-        """No command has more items than Redis is to be held up for."""
+        """The first calls leave early, and none has more items than Redis is to be held up for."""
         calls = self.put(*[f"{i}" for i in range(2 * MOST + 50)])
         sent = self.sent()
-        self.assertEqual([len(items) for items in sent], [MOST, MOST, 50])
+        sizes = [FIRST, 2 * FIRST, 4 * FIRST, MOST, 75]
+        self.assertEqual([len(items) for items in sent], sizes)
         self.assertEqual(
             [item for items in sent for item in items], [f"{i}" for i in range(2 * MOST + 50)]
         )
-        self.assertEqual(MOST, 200)
-        self.answer(f":{MOST}\r\n:{MOST}\r\n:50\r\n")
+        self.assertEqual((FIRST, MOST), (25, 200))
+        self.answer("".join(f":{size}\r\n" for size in sizes))
         self.fired(calls)
 
     def test_bytes(self) -> None:

@@ -32,7 +32,7 @@ from txthoonk.errors import (
     server_error,
 )
 from txthoonk.liveness import Watch
-from txthoonk.together import Batch, Sink, Together
+from txthoonk.together import FIRST, MOST, Batch, Sink, Together
 from txthoonk.writing import writer
 
 __all__ = ["NO_MORE", "Redis", "pack"]
@@ -90,6 +90,7 @@ class Redis(Commands, Protocol):
         self._waiting: deque[Any] = deque()
         self._out: list[bytes] = []
         self._batch: Batch | None = None
+        self._most = FIRST
         self._in_turn = False  # a flush is on its way
         self._blocking: list[tuple[Deferred[Any], float]] = []
         self._watch: Watch | None = None
@@ -153,11 +154,16 @@ class Redis(Commands, Protocol):
 
     def _batch_for(self, together: Together, args: Sequence[bytes]) -> Batch:
         batch = self._batch
-        if batch is not None and (batch.together is not together or not batch.has_room(args)):
+        if batch is not None and batch.together is not together:
             self._send_batch()
             batch = None
+        elif batch is not None and not batch.has_room(args):
+            self._send_batch()
+            self._most = min(MOST, 2 * self._most)
+            self._write_out()  # Redis works on these while the others come
+            batch = None
         if batch is None:
-            batch = self._batch = Batch(together)
+            batch = self._batch = Batch(together, self._most)
             batch.has_room(args)
             self._flush_soon()
         return batch
@@ -191,6 +197,10 @@ class Redis(Commands, Protocol):
             self._in_turn = True
             self._send_batch()
         self._in_turn = False
+        self._most = FIRST
+        self._write_out()
+
+    def _write_out(self) -> None:
         if self._out and self._ready is None and self._error is None:
             out, self._out = self._out, []
             self._to_wire(out[0] if len(out) == 1 else b"".join(out))

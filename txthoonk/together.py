@@ -22,6 +22,10 @@ __all__ = ["Batch", "Sink", "Together"]
 MOST: Final = 200
 MOST_BYTES: Final = 1_000_000
 
+#: How many items the first call of a turn takes before it leaves: Redis works on them while the
+#: others come. Each further one in the same turn takes twice as many.
+FIRST: Final = 25
+
 
 class Sink(Protocol):
     """Who is told of one item: a Deferred, or what looks like one."""
@@ -56,12 +60,14 @@ class Batch:
     """One call of a script on its way.
 
     :param together: which.
+    :param most: items.
     """
 
-    __slots__ = ("_args", "_items", "_room", "together")
+    __slots__ = ("_args", "_items", "_most", "_room", "together")
 
-    def __init__(self, together: Together) -> None:
+    def __init__(self, together: Together, most: int) -> None:
         self.together = together
+        self._most = most
         self._args: list[Sequence[bytes]] = []
         self._items: list[tuple[Sink, Any, str]] = []
         self._room = MOST_BYTES
@@ -69,7 +75,7 @@ class Batch:
     def has_room(self, args: Sequence[bytes]) -> bool:
         """Whether one more item may travel along."""
         self._room -= sum(map(len, args))
-        return self._room >= 0 and len(self._items) < MOST
+        return self._room >= 0 and len(self._items) < self._most
 
     def add(self, args: Sequence[bytes], sink: Sink, result: Any, id: str) -> None:
         """Take one item along; *sink* gets *result* when it is done."""
