@@ -20,14 +20,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._deferred import ignore
+from txthoonk._intake import Intake
 from txthoonk._upkeep import Caretaker, Heartbeat
-from txthoonk.errors import ConnectionFailed, ThoonkError
+from txthoonk.errors import ThoonkError
 from txthoonk.events import JobStalled
 from txthoonk.running import Retry, Run, Stall
 from txthoonk.serializers import Serializer
 from txthoonk.types.blocked import Blocked
 from txthoonk.types.claims import Claim
-from txthoonk.types.job import Job
 
 if TYPE_CHECKING:
     from txthoonk.service import Thoonk
@@ -44,41 +44,6 @@ TURN = 0.05
 LAST_WORDS = 1.0
 
 Handler = Callable[[Any], Any]
-
-
-class _Feed:
-    """One feed that a worker takes from: a taker of its jobs.
-
-    :ivar share: how many slots are its own when every feed has more than it can take.
-    """
-
-    def __init__(self, worker: JobWorker, job: Job, share: int) -> None:
-        self.job = job
-        self.share = share
-        self.busy = 0
-        self._worker = worker
-        self._complaint = ""
-
-    @property
-    def wants(self) -> int:
-        """How many jobs there is room for."""
-        return self._worker.room_for(self)
-
-    def taken(self, claims: list[Claim]) -> None:
-        """Run them."""
-        self._complaint = ""
-        self._worker.run_all(self, claims)
-
-    @property
-    def hungry(self) -> bool:
-        """Whether there is more of it than is being done, as far as is known."""
-        return not self._complaint and not self._worker.blocked(self).is_waiting
-
-    def not_taken(self, error: Exception) -> None:
-        """Tell once why there is nothing."""
-        if str(error) != self._complaint and not isinstance(error, ConnectionFailed):
-            self._worker.log.error("No jobs of {feed}: {why}", feed=self.job.name, why=error)
-        self._complaint = str(error)
 
 
 class JobWorker(Service):
@@ -142,7 +107,7 @@ class JobWorker(Service):
         self._has_options = bool(options)
         whole = sum(weights.values())
         self._feeds = [
-            _Feed(
+            Intake(
                 self,
                 thoonk.job(name, serializer=serializer, **options),
                 max(1, round(self._concurrency * weight / whole)),
@@ -212,7 +177,7 @@ class JobWorker(Service):
         if self._caretaker is not None:
             self._caretaker.start()
 
-    async def _prepare(self, feed: _Feed) -> None:
+    async def _prepare(self, feed: Intake) -> None:
         """Make sure that the feed is there, and hear whose claims are taken away."""
         while self.running:
             try:
@@ -229,11 +194,11 @@ class JobWorker(Service):
                 feed.not_taken(error)
                 await deferLater(self._reactor, AGAIN)
 
-    def _created(self, feed: _Feed, _: object) -> None:
+    def _created(self, feed: Intake, _: object) -> None:
         """The feed was deleted, and created anew: it shall have our options again."""
         feed.job.ensure().addCallbacks(ignore, lambda failure: feed.not_taken(failure.value))
 
-    def _attach(self, feed: _Feed) -> Deferred[None]:
+    def _attach(self, feed: Intake) -> Deferred[None]:
         def prepared(_: object) -> None:
             if self.is_taking:
                 self.blocked(feed).attach(feed)
@@ -310,7 +275,7 @@ class JobWorker(Service):
 
     # -- running ----------------------------------------------------------------------------
 
-    def room_for(self, feed: _Feed) -> int:
+    def room_for(self, feed: Intake) -> int:
         """How many more jobs of a feed may run."""
         room = self._concurrency - self._busy
         if len(self._feeds) == 1:
@@ -321,11 +286,11 @@ class JobWorker(Service):
         others = sum(max(0, f.share - f.busy) for f in self._feeds if f is not feed and f.hungry)
         return max(min(feed.share - feed.busy, room), room - others, 0)
 
-    def blocked(self, feed: _Feed) -> Blocked[Claim]:
+    def blocked(self, feed: Intake) -> Blocked[Claim]:
         """What takes jobs of a feed."""
         return self._thoonk.blocked(feed.job)
 
-    def run_all(self, feed: _Feed, claims: list[Claim]) -> None:
+    def run_all(self, feed: Intake, claims: list[Claim]) -> None:
         """Run the handler for each claim."""
         self._busy += len(claims)
         feed.busy += len(claims)
@@ -395,7 +360,7 @@ class JobWorker(Service):
         self._heartbeat.begins(run)
         run.follow(outcome)
 
-    def freed(self, feed: _Feed) -> None:
+    def freed(self, feed: Intake) -> None:
         """A handler came to its end: there is room for another job."""
         self._busy -= 1
         feed.busy -= 1
@@ -424,11 +389,11 @@ class JobWorker(Service):
     def _complain(self, failure: Failure) -> None:
         self.log.failure("on_stalled failed", failure=failure)
 
-    def _maintained(self, feed: _Feed) -> None:
+    def _maintained(self, feed: Intake) -> None:
         if self.is_taking:
             self.blocked(feed).wake()
 
-    def _taken_away(self, feed: _Feed, id: str, token: str) -> None:
+    def _taken_away(self, feed: Intake, id: str, token: str) -> None:
         """Somebody has parked or retracted a job that was claimed with this token."""
         for run in tuple(self._runs):
             if run.claim.id == id and run.feed is feed and run.claim.token == token.encode():

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
@@ -27,7 +27,6 @@ from twisted.python.failure import Failure
 from txthoonk._deferred import ignore
 from txthoonk.errors import (
     ConnectionFailed,
-    Empty,
     NotConnected,
     OutOfMemory,
     ReadOnly,
@@ -39,6 +38,7 @@ from txthoonk.errors import (
 from txthoonk.keys import decode
 from txthoonk.redis import Redis
 from txthoonk.types.base import FeedBaseType, Owner
+from txthoonk.types.taking import Source, Taker, Waiter
 
 __all__ = ["Blocked", "Source", "Taker"]
 
@@ -60,65 +60,6 @@ PAUSE = 0.5
 SMALL = 8
 
 
-class Source(Protocol[T]):
-    """What a type says of how its items are taken."""
-
-    def take(self, count: int, handed: str) -> Deferred[list[T]]:
-        """Take at most *count*, *handed* among them if it is not empty."""
-
-    def give_back(self, taken: list[T]) -> Deferred[Any]:
-        """Undo a take, for gets that were cancelled meanwhile."""
-
-    def hand_back(self, id: str) -> Deferred[Any]:
-        """Put back an id that came when no get waited any more."""
-
-
-class Taker(Protocol[T]):
-    """Who takes as many as it has room for, again and again."""
-
-    @property
-    def wants(self) -> int:
-        """How many it has room for now."""
-
-    def taken(self, taken: list[T]) -> None:
-        """Take these; never more than it wanted. Must not fail."""
-
-    def not_taken(self, error: Exception) -> None:
-        """Be told that nothing can be taken now; it is tried again."""
-
-
-class _Waiter(Generic[T]):
-    """One get."""
-
-    def __init__(self, blocked: Blocked[T], timeout: float) -> None:
-        self.done: Deferred[T] = Deferred(self._gone)
-        self._blocked = blocked
-        self._timer: Any = None
-        if timeout:
-            reactor = blocked.owner.get_reactor()
-            self._timer = reactor.callLater(timeout, self._timed_out)
-
-    def succeed(self, result: T) -> None:
-        self._stop_timer()
-        self.done.callback(result)
-
-    def fail(self, error: Exception | Failure) -> None:
-        self._stop_timer()
-        self.done.errback(error)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-
-    def _timed_out(self) -> None:
-        self._blocked.leave(self)
-        self.done.errback(Empty(self._blocked.feed.name))
-
-    def _gone(self, _: object) -> None:
-        self._stop_timer()
-        self._blocked.leave(self)
-
-
 class Blocked(Generic[T]):
     """The waiting gets of one feed in one process.
 
@@ -136,7 +77,7 @@ class Blocked(Generic[T]):
         self._take_handed = getattr(source, "take_handed", None)
         #: Why a take that went along with a wait has failed.
         self._refused: ThoonkError | None = None
-        self._waiters: deque[_Waiter[T]] = deque()
+        self._waiters: deque[Waiter[T]] = deque()
         self._takers: list[Taker[T]] = []
         self._asked = 0
         self._running: Deferred[None] | None = None
@@ -163,7 +104,7 @@ class Blocked(Generic[T]):
         """
         if timeout < 0:
             raise ValueError(f"a time-out is 0 (wait for ever) or more seconds, not {timeout!r}")
-        waiter = _Waiter(self, timeout)
+        waiter = Waiter(self, timeout)
         if made is None:
             self._join(waiter)
         else:
@@ -171,7 +112,7 @@ class Blocked(Generic[T]):
             made.addBoth(self._made, waiter)
         return waiter.done
 
-    def _made(self, result: object, waiter: _Waiter[T]) -> None:
+    def _made(self, result: object, waiter: Waiter[T]) -> None:
         self._joining -= 1
         if waiter.done.called:
             self._rest()
@@ -218,7 +159,7 @@ class Blocked(Generic[T]):
         """How much those who wait have room for."""
         return len(self._waiters) + sum(taker.wants for taker in self._takers)
 
-    def _join(self, waiter: _Waiter[T]) -> None:
+    def _join(self, waiter: Waiter[T]) -> None:
         self._waiters.append(waiter)
         self.wake()
 
@@ -234,7 +175,7 @@ class Blocked(Generic[T]):
             self._running = Deferred.fromCoroutine(self._run())
             self._running.addBoth(self._ran)
 
-    def leave(self, waiter: _Waiter[T]) -> None:
+    def leave(self, waiter: Waiter[T]) -> None:
         """A get no longer waits."""
         if waiter in self._waiters:
             self._waiters.remove(waiter)
