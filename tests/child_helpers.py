@@ -57,7 +57,7 @@ class Program(ProcessProtocol):
     def kill(self) -> None:
         """End the program without giving it time for anything."""
         with contextlib.suppress(ProcessExitedAlready):
-            self.transport.signalProcess("KILL")  # type: ignore[union-attr]
+            self.transport.signalProcess("KILL")  # type: ignore[union-attr]  # it runs
 
     def errReceived(self, data: bytes) -> None:
         """It writes."""

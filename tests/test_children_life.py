@@ -87,7 +87,7 @@ class StartTests(ChildrenTestCase):
         class Refusing(Clock):
             tries: list[float] = []
 
-            def spawnProcess(self, *args: Any, **kwargs: Any) -> None:  # noqa: N802
+            def spawnProcess(self, *args: Any, **kwargs: Any) -> None:  # noqa: N802  # Twisted's name
                 self.tries.append(self.seconds())
                 raise OSError("no")
 

@@ -343,7 +343,7 @@ def prepare(options: dict[str, Any]) -> None:
     """What is the same in all workers: what is switched off, and how hasty maintenance is."""
     off = options.get("off")
     if off == "handoff":
-        Job._return_abandoned = lambda self, grace: succeed(0)  # type: ignore[method-assign]
+        Job._return_abandoned = lambda self, grace: succeed(0)  # type: ignore[method-assign]  # it is off
     elif off:
         FOR_GOOD.enter_context(switched_off(off))
     txthoonk._upkeep.MAINTENANCE = options.get("maintenance", txthoonk._upkeep.MAINTENANCE)

@@ -69,7 +69,7 @@ class Nursery(ProcessProtocol):
         """Kill all; fires when they are gone."""
         self._stopping = True
         if not self.ended.called:
-            self.transport.closeStdin()  # type: ignore[attr-defined]
+            self.transport.closeStdin()  # type: ignore[attr-defined]  # a process's
         gone: Deferred[None] = Deferred()
         self.ended.addBoth(lambda _: gone.callback(None))
         return gone
