@@ -18,7 +18,7 @@ async def resize(claim):
 
 
 async def main():
-    await thumbs.subscribe(publish=lambda event: print("shown:", event.item))
+    live = await thumbs.follow(lambda event: print("shown:", *live.items.values()))
     for picture in ("a.png", "b.png"):
         print("done:", await thoonk.job("resize").call(picture, timeout=10))
 

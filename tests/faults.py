@@ -14,6 +14,12 @@ SHORT: Final = 0.005
 
 Command = tuple[str | bytes | int, ...]
 
+#: The last change of a feed or sorted feed.
+CHANGED: Final[tuple[Command, ...]] = (
+    ("HSET", "revision", "epoch", 5, "revision", 2, "digest", 9),
+    ("XADD", "history", "2-0", "e", "2 5 9 0 retract\0\0z"),
+)
+
 #: What is in a healthy feed of each type; the second word is an attribute of ``FeedKeys``.
 HEALTHY: Final[dict[str, tuple[Command, ...]]] = {
     "feed": (
@@ -21,6 +27,8 @@ HEALTHY: Final[dict[str, tuple[Command, ...]]] = {
         ("ZADD", "ids", 1, "a", 2, "b"),
         ("HSET", "items", "a", "A", "b", "B"),
         ("SET", "publishes", 7),
+        *CHANGED,
+        ("HSET", "revisions", "a", 1, "b", 2),
     ),
     "sorted_feed": (
         ("HSET", "config", "type", "sorted_feed"),
@@ -28,6 +36,8 @@ HEALTHY: Final[dict[str, tuple[Command, ...]]] = {
         ("HSET", "items", 1, "A", 2, "B", 3, "C"),
         ("SET", "publishes", 7),
         ("SET", "idincr", 3),
+        *CHANGED,
+        ("HSET", "revisions", 3, 2),
     ),
     "queue": (
         ("HSET", "config", "type", "queue"),
@@ -89,6 +99,16 @@ BROKEN: Final[dict[str, tuple[Broken, ...]]] = {
     "feed": (
         broken("no item", "x", ("ZADD", "ids", 3, "x"), after={("ZCARD", "ids"): 2}),
         broken("no id", "x", ("HSET", "items", "x", "X"), after={("HLEN", "items"): 2}),
+        broken("no item", "a", ("HDEL", "items", "a"), after={("HKEYS", "revisions"): [b"b"]}),
+        broken("no id", "a", ("ZREM", "ids", "a"), after={("HKEYS", "revisions"): [b"b"]}),
+        broken(
+            "leftover",
+            "a",
+            ("HDEL", "items", "a"),
+            ("ZREM", "ids", "a"),
+            told="revisions",
+            after={("HKEYS", "revisions"): [b"b"], ("ZCARD", "ids"): 1},
+        ),
         broken("counter", None, ("SET", "publishes", "many"), after={("GET", "publishes"): b"2"}),
         broken("unlisted", None, ("SREM", "feeds")),
         broken(
@@ -104,12 +124,24 @@ BROKEN: Final[dict[str, tuple[Broken, ...]]] = {
         broken("no item", "9", ("RPUSH", "ids", 9), after={("LLEN", "ids"): 3}),
         broken("no item", "9", ("RPUSH", "ids", 9, 9), after={("LLEN", "ids"): 3}),
         broken("no id", "x", ("HSET", "items", "x", "X"), after={("HLEN", "items"): 3}),
+        broken("no item", "3", ("HDEL", "items", 3), after={("HLEN", "revisions"): 0}),
+        broken("no id", "3", ("LREM", "ids", 0, 3), after={("HLEN", "revisions"): 0}),
+        broken(
+            "leftover",
+            "9",
+            ("HSET", "revisions", 9, 1),
+            told="revisions",
+            after={("HKEYS", "revisions"): [b"3"], ("LLEN", "ids"): 3},
+        ),
         broken(
             "twice",
             "3",
             ("RPUSH", "ids", 3, 3),
             told="3 times",
-            after={("LRANGE", "ids", 0, -1): [b"3", b"1", b"2"]},
+            after={
+                ("LRANGE", "ids", 0, -1): [b"3", b"1", b"2"],
+                ("HKEYS", "revisions"): [b"3"],
+            },
         ),
         broken(
             "counter",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -17,7 +17,10 @@ from txthoonk.redis import Redis, RedisSubscriber
 from txthoonk.target import Target
 from txthoonk.testing import RedisTestCase
 
-__all__ = ["Heard", "ThoonkTestCase", "open_now", "until"]
+__all__ = ["EVENTS", "Heard", "ThoonkTestCase", "open_now", "until"]
+
+#: What channels begin with on which changes come with their revisions.
+EVENTS: Final = ("tx.feed.event:", "tx.feed.under:")
 
 
 async def until(look: Callable[[], Any]) -> Any:
@@ -116,7 +119,7 @@ class ThoonkTestCase(RedisTestCase):
         return heard
 
     async def watch(self, name: str) -> Callable[[], Awaitable[list[tuple[str, bytes]]]]:
-        """What is published about a feed.
+        """What is published about a feed on the channels of the contract.
 
         :returns: each call gives what is new since the last one: channels, without the feed's
             name, and payloads.
@@ -131,7 +134,8 @@ class ThoonkTestCase(RedisTestCase):
             about = [
                 (channel.removesuffix(suffix), payload)
                 for channel, payload in heard[: heard.index(end)]
-                if channel.endswith(suffix) or payload.startswith(f"{name}\0".encode())
+                if (channel.endswith(suffix) or payload.startswith(f"{name}\0".encode()))
+                and not channel.startswith(EVENTS)
             ]
             heard.clear()
             return about

@@ -52,6 +52,11 @@ class FaultProxy:
         self._port = self.reactor.listenTCP(self.number, _PortFactory(self), interface="127.0.0.1")
         self.number = self._port.getHost().port
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether it accepts connections."""
+        return self._port is not None
+
     async def refuse(self) -> None:
         """Refuse new connections, as a server that is down; those there are stay."""
         port, self._port = self._port, None
@@ -70,10 +75,28 @@ class FaultProxy:
         for pipe in self.connections:
             pipe.update()
 
-    def reset(self) -> None:
-        """Reset (RST) all connections, as a server that crashed."""
-        for pipe in list(self.connections):
+    def reset(self, *some: _Pipe) -> None:
+        """Reset (RST) some connections, or all, as a server that crashed."""
+        for pipe in some or list(self.connections):
             pipe.abort()
+
+    def drop(self, *some: _Pipe) -> None:
+        """End some connections, or all, in order (FIN), as a server that has no use for them."""
+        for pipe in some or list(self.connections):
+            pipe.drop()
+
+    def cut_in(self, count: int) -> None:
+        """Reset each connection that there is once so many more bytes of the server passed."""
+        for pipe in self.connections:
+            pipe.cut_at = pipe.passed + count
+
+    def cut_before(self, text: bytes) -> None:
+        """Reset each connection that there is where the server next says this.
+
+        That it comes in two pieces is not seen.
+        """
+        for pipe in self.connections:
+            pipe.cut_before = text
 
     async def stop(self) -> None:
         """Refuse new connections and end those there are."""
@@ -113,6 +136,10 @@ class _Pipe:
         self.client = _Side(self)
         self.server = _Side(self)
         self.passed = 0
+        #: What ``cut_in`` said, in bytes since the beginning.
+        self.cut_at: int | None = None
+        #: What ``cut_before`` said.
+        self.cut_before: bytes | None = None
         self._connecting: Deferred[Any] | None = None
         proxy.connections.append(self)
 
@@ -127,6 +154,16 @@ class _Pipe:
     def update(self) -> None:
         for side in (self.client, self.server):
             side.update()
+
+    @property
+    def limit(self) -> int | None:
+        """How many bytes of the server may pass before the connection is reset."""
+        return self.proxy.cut_after if self.cut_at is None else self.cut_at
+
+    def drop(self) -> None:
+        self.client.queue.clear()
+        if self.client.state == "open":
+            self.client.transport.loseConnection()
 
     def abort(self) -> None:
         if self.server.state == "new" and self._connecting is not None:
@@ -211,8 +248,11 @@ class _Side(Protocol):
             if proxy.slice is not None and len(data) > proxy.slice:
                 self.queue.appendleft((due, data[proxy.slice :]))
                 data = data[: proxy.slice]
-            if proxy.cut_after is not None and pipe.passed + len(data) >= proxy.cut_after:
-                self.transport.write(data[: max(0, proxy.cut_after - pipe.passed)])
+            limit = pipe.limit
+            if pipe.cut_before is not None and pipe.cut_before in data:
+                limit = pipe.passed + data.index(pipe.cut_before)
+            if limit is not None and pipe.passed + len(data) >= limit:
+                self.transport.write(data[: max(0, limit - pipe.passed)])
                 self.queue.clear()
                 return True
             pipe.passed += len(data)

@@ -5,74 +5,14 @@ A script without an entry here fails ``test_scripts.SampleTests``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from txthoonk.keys import FeedKeys
+from tests.feed_samples import FEED, FEED_SAMPLES, FULL, SORTED
+from tests.sampling import KEYS, NAME, Sample, grows, reads, refuses, shrinks
 
 __all__ = ["KEYS", "NAME", "SAMPLES", "Sample"]
 
-#: The feed they are called for; its name is no pattern, whatever it looks like.
-NAME: Final = "a:{b}*"
-KEYS: Final = FeedKeys(NAME.encode())
-
-Command = tuple[str | bytes, ...]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One path through a script.
-
-    :ivar before: commands that prepare its keys; their second word is an attribute of ``FeedKeys``.
-    :ivar args: of the script, behind the channels.
-    :ivar reply: what it answers.
-    :ivar error: the code it refuses with, instead.
-    :ivar effect: ``grows``: it needs memory; ``shrinks``: it must work without, though it may
-        write; ``reads``: it changes nothing.
-    :ivar whole: whether it looks at all of its keys; where there is nothing to do it need not.
-    """
-
-    before: tuple[Command, ...] = ()
-    args: tuple[bytes, ...] = ()
-    reply: Any = None
-    effect: str = "reads"
-    whole: bool = True
-    error: str | None = None
-
-
-def grows(*before: Command, args: tuple[bytes, ...], reply: Any = 1) -> Sample:
-    return Sample(before, args, reply, "grows")
-
-
-def shrinks(
-    *before: Command, args: tuple[bytes, ...], reply: Any = 1, whole: bool = True
-) -> Sample:
-    return Sample(before, args, reply, "shrinks", whole)
-
-
-def reads(*before: Command, args: tuple[bytes, ...] = (), reply: Any, whole: bool = True) -> Sample:
-    return Sample(before, args, reply, "reads", whole)
-
-
-def refuses(error: str, *before: Command, args: tuple[bytes, ...]) -> Sample:
-    return Sample(before, args, error=error)
-
-
 LISTED: Final = ("SADD", "feeds", NAME)
-FEED: Final = ("HSET", "config", "type", "feed")
-FULL: Final = (
-    ("HSET", "config", "type", "feed", "max_length", "2"),
-    ("ZADD", "ids", "1", "a", "2", "b"),
-    ("HSET", "items", "a", "A", "b", "B"),
-    ("SET", "publishes", "2"),
-)
-SORTED: Final = (
-    ("HSET", "config", "type", "sorted_feed"),
-    ("RPUSH", "ids", "1", "2", "3"),
-    ("HSET", "items", "1", "A", "2", "B", "3", "C"),
-    ("SET", "publishes", "3"),
-    ("SET", "idincr", "3"),
-)
 QUEUE: Final = (
     ("HSET", "config", "type", "queue"),
     ("RPUSH", "ids", "b", "a"),
@@ -111,26 +51,15 @@ NOT: Final = b"JOBNOTCLAIMED"
 
 WHO: Final = (NAME.encode(), b"instance")
 
-#: What fsck says of a feed that is not in ``feeds``, and of one with too low a last id.
+#: What fsck says of a feed that is not in ``feeds``, of a revision without an item, and of too low
+#: a last id.
 UNLISTED_IS: Final = (b"unlisted", b"its name is not in feeds")
 UNLISTED: Final = b" ".join(UNLISTED_IS)
+LEFT: Final = b"in %b, without an item" % KEYS.revisions
 BELOW: Final = b"%b is 2, below the id 3" % KEYS.idincr
 
+
 SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
-    "feed/get_all": (
-        reads(*FULL[:2], ("HSET", "items", "a", "A"), reply=[b"a", b"A", b"b", None]),
-    ),
-    "feed/publish": (
-        grows(*FULL, args=(b"c", b"C")),
-        grows(*FULL, args=(b"a", b"A2"), reply=0),
-        grows(("HSET", "config", "type", "feed", "clock", "s"), args=(b"a", b"A")),
-        refuses("FEEDNOTFOUND", args=(b"a", b"A")),
-    ),
-    "feed/retract": (
-        shrinks(*FULL, args=(b"a",)),
-        reads(*FULL, args=(b"z",), reply=0),
-        refuses("FEEDNOTFOUND", args=(b"a",)),
-    ),
     "fsck/config": (
         reads(LISTED, *FULL, args=(b"1", b"", WHO[0], b"feed"), reply=[]),
         reads(FEED, args=(b"1", b"", WHO[0], b"feed"), reply=[b"", UNLISTED, *UNLISTED_IS, 0]),
@@ -145,6 +74,12 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
             ("ZADD", "ids", "3", "c"),
             args=(b"1", b"c", b"0", b"id 3"),
             reply=[b"c", b"id 3", b"no item", b"in %b, without an item" % KEYS.ids, 1],
+        ),
+        shrinks(
+            *FULL,
+            ("HSET", "revisions", "c", "3"),
+            args=(b"1", b"c", b"0", b"revision"),
+            reply=[b"c", b"revision", b"leftover", LEFT, 1],
         ),
     ),
     "fsck/idincr": (
@@ -204,6 +139,12 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
             ("RPUSH", "ids", "9"),
             args=(b"1", b"9", b"1", b"1"),
             reply=[b"9", b"1", b"no item", b"in %b, without an item" % KEYS.ids, 1],
+        ),
+        shrinks(
+            *SORTED,
+            ("HSET", "revisions", "9", "3"),
+            args=(b"1", b"9", b"0", b"0"),
+            reply=[b"9", b"0", b"leftover", LEFT, 1],
         ),
     ),
     "fsck/survey": (
@@ -410,38 +351,5 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         ),
         refuses("FEEDNOTFOUND", args=(b"1", b"")),
     ),
-    "sorted_feed/edit": (
-        grows(*SORTED, args=(b"2", b"B2")),
-        refuses("FEEDNOTFOUND", args=(b"2", b"B2")),
-        refuses("ITEMNOTFOUND", *SORTED, args=(b"9", b"B2")),
-    ),
-    "sorted_feed/get_all": (
-        reads(*SORTED[:2], ("HSET", "items", "1", "A"), reply=[b"1", b"A", b"2", None, b"3", None]),
-    ),
-    "sorted_feed/insert": (
-        grows(*SORTED, args=(b"BEFORE", b"2", b"D"), reply=b"4"),
-        grows(*SORTED, args=(b"AFTER", b"2", b"D"), reply=b"4"),
-        refuses("FEEDNOTFOUND", args=(b"AFTER", b"2", b"D")),
-        refuses("ITEMNOTFOUND", *SORTED, args=(b"AFTER", b"9", b"D")),
-    ),
-    "sorted_feed/move": (
-        shrinks(*SORTED, args=(b"2", b"begin", b"")),
-        shrinks(*SORTED, args=(b"2", b"end", b"")),
-        shrinks(*SORTED, args=(b"2", b"BEFORE", b"1")),
-        shrinks(*SORTED, args=(b"2", b"AFTER", b"3")),
-        refuses("FEEDNOTFOUND", args=(b"2", b"end", b"")),
-        refuses("ITEMNOTFOUND", *SORTED, args=(b"9", b"end", b"")),
-        refuses("ITEMNOTFOUND", *SORTED, args=(b"2", b"AFTER", b"9")),
-    ),
-    "sorted_feed/publish": (
-        grows(*SORTED, args=(b":end", b"D"), reply=b"4"),
-        grows(*SORTED, args=(b"begin:", b"D"), reply=b"4"),
-        grows(SORTED[0], ("HSET", "items", "1", "A"), args=(b":end", b"B"), reply=b"2"),
-        refuses("FEEDNOTFOUND", args=(b":end", b"D")),
-    ),
-    "sorted_feed/retract": (
-        shrinks(*SORTED, args=(b"2",)),
-        reads(*SORTED, args=(b"9",), reply=0),
-        refuses("FEEDNOTFOUND", args=(b"2",)),
-    ),
+    **FEED_SAMPLES,
 }

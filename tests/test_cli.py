@@ -34,11 +34,11 @@ def thoonk(url: str, *words: str | bytes, stdin: bytes = b"") -> subprocess.Comp
 
 
 class Watch:
-    """A ``thoonk watch`` that runs."""
+    """A ``thoonk watch`` that runs, or another command that goes on."""
 
-    def __init__(self, url: str, *names: str) -> None:
+    def __init__(self, url: str, *names: str, verb: str = "watch", tells: str = "watching") -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, "--redis", url, "watch", *names],
+            [*COMMAND, "--redis", url, verb, *names],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -49,7 +49,7 @@ class Watch:
         assert self.process.stdout is not None
         assert self.process.stderr is not None
         self.stdout, self.stderr = self.process.stdout, self.process.stderr
-        self.told("watching")
+        self.told(tells)
 
     def told(self, words: str) -> bytes:
         """The next line on standard error with these words."""

@@ -50,7 +50,7 @@ class PublishTests(FeedCase):
         self.assertIsInstance(first, ItemId)
         self.assertRegex(first, "^[0-9a-f]{32}$")
         self.assertEqual(second, "b")
-        self.assertIsNone(second.revision)
+        self.assertEqual((first.revision, second.revision), (1, 2))
         self.assertEqual(await self.feed.get_ids(), [first, "b"])
         self.assertEqual(await self.feed.get_all(), {first: "one", "b": "two"})
         self.assertEqual(list(await self.feed.get_all()), [first, "b"])
@@ -69,7 +69,8 @@ class PublishTests(FeedCase):
         for id in ("a", "b"):
             await self.feed.publish("old", id=id)
         await self.news()
-        self.assertEqual(await self.feed.publish("new", id="a"), "a")
+        edited = await self.feed.publish("new", id="a")
+        self.assertEqual((edited, edited.revision), ("a", 3))
         self.assertEqual(list((await self.feed.get_all()).items()), [("b", "old"), ("a", "new")])
         self.assertEqual(await self.news(), [("feed.edit", b"a\0new")])
         self.assertEqual(await self.redis.execute("GET", self.feed.keys.publishes), b"3")
@@ -105,7 +106,9 @@ class PublishTests(FeedCase):
         self.assertEqual(await self.feed.get_all(), {})
         self.assertIs(await self.feed.retract("id"), True)
         self.assertIs(await self.feed.retract("item"), True)
-        self.assertEqual(await self.keys_of(self.name), {f"feed.config:{self.name}": "hash"})
+        left = {"feed.config": "hash", "tx.feed.revision": "hash", "tx.feed.history": "stream"}
+        keys = {f"{key}:{self.name}": kind for key, kind in left.items()}
+        self.assertEqual(await self.keys_of(self.name), keys)
 
     async def test_empty(self) -> None:
         """

@@ -103,7 +103,7 @@ class KeyTests(FsckCase):
         A key of another type is named and left alone: nothing else can be told then.
         """
         for kind, keys in {
-            "feed": ("ids", "items", "publishes", "config"),
+            "feed": ("ids", "items", "publishes", "config", "revision", "revisions", "history"),
             "sorted_feed": ("ids", "idincr"),
             "queue": ("handoff", "seen"),
             "job": ("claimed", "lease", "stalled", "errors", "due", "finishes"),

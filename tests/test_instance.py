@@ -391,7 +391,7 @@ class RegisterTests(InstanceCase):
         """
         What is no type of feed, or would hide a verb of the instance, is refused.
         """
-        for other in (object, Feed("x", "y"), None):  # type: ignore[arg-type]  # wrong
+        for other in (object, Feed(self.thoonk, "y"), None):
             self.assertRaises(TypeError, self.thoonk.register_feedtype, "pictures", other)
         for name in ("delete_feed", "redis", "two words", "", "uuid"):
             self.assertRaises(ValueError, self.thoonk.register_feedtype, name, Pictures)

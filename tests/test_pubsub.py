@@ -183,7 +183,7 @@ class InRedisTests(ThoonkTestCase):
     async def test_databases(self) -> None:
         """
         Redis's messages cross its databases: a listener hears the feed of that name in each, once
-        a change, as from any other Thoonk; items stay apart.
+        a change, as from any other Thoonk; items stay apart. Our own messages name the database.
         """
         url = self.server.url.replace("db=0", "db=1")
         elsewhere = await self.start_thoonk(url)
@@ -195,7 +195,8 @@ class InRedisTests(ThoonkTestCase):
         await self.settle(elsewhere)
         self.assertEqual(heard, [Published("a", "1", "item")])
         channels = [channel for channel, _ in everything]
-        self.assertEqual(channels, ["newfeed", "conffeed", "feed.publish:a"])
+        ours = ["tx.feed.event:0:a", "tx.feed.under:0:a"]
+        self.assertEqual(channels, ["newfeed", "conffeed", *ours, "feed.publish:a"])
         self.assertEqual(await elsewhere.feed("a").get_ids(), [])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from typing import Any
 
 from hypothesis import given, settings
@@ -93,14 +92,28 @@ class KeyTests(SynchronousTestCase):
         What the contract does not have is told apart at a glance.
         """
         words = ("handoff", "seen", "lost", "lease", "errors", "delayed", "results", "due")
+        words += ("revision", "revisions", "history")
         self.assertEqual(FeedKeys(b"f").ours(), tuple(f"tx.feed.{w}:f".encode() for w in words))
+
+    def test_events(self) -> None:
+        """
+        Channels of changes name the database, which messages cross; feeds whose names have the
+        same first two parts share one of them.
+        """
+        keys = FeedKeys(b"a:b:c:d", 3)
+        self.assertEqual(keys.event_channel, b"tx.feed.event:3:a:b:c:d")
+        self.assertEqual(keys.under_channel, b"tx.feed.under:3:a:b")
+        for name in (b"a:b", b"a:", b"a", b":"):
+            self.assertEqual(FeedKeys(name).event_channel, b"tx.feed.event:0:" + name)
+            self.assertEqual(FeedKeys(name).under_channel, b"tx.feed.under:0:" + name)
 
     def test_every_key(self) -> None:
         """
         A delete knows every key that a feed may have: those of all types, and ours.
         """
         keys = FeedKeys(b"f")
-        own = {f.name for f in fields(keys) if not f.name.endswith("_channel")}
+        names = (name for name in vars(FeedKeys) if not name.endswith("_channel"))
+        own = {name for name in names if isinstance(getattr(keys, name), bytes)}
         own -= {"name", "feeds", "newfeed", "delfeed", "conffeed"}
         self.assertEqual(sorted(keys.every_key()), sorted(getattr(keys, name) for name in own))
         for feed_type in (Feed, SortedFeed, Queue, Job):

@@ -173,21 +173,40 @@ class LoaderTests(SynchronousTestCase):
         """
         A script is the file of that name, read once.
         """
-        found = script("feed/publish")
-        source = (FOLDER / "feed" / "publish.lua").read_bytes()
-        self.assertEqual((found.name, found.source), ("feed/publish", source))
+        found = script("job/put")
+        source = (FOLDER / "job" / "put.lua").read_bytes()
+        self.assertEqual((found.name, found.source), ("job/put", source))
         self.assertEqual(found.sha, hashlib.sha1(source).hexdigest().encode())
-        self.assertIs(script("feed/publish"), found)
-        self.assertEqual(found.returns, "integer  1 if it is new, 0 if it was edited")
+        self.assertIs(script("job/put"), found)
+        self.assertEqual(found.returns, "integer  1 if it was put, 0 if it was there")
         self.assertRaises(FileNotFoundError, script, "feed/nothing")
+
+    def test_include(self) -> None:
+        """
+        What several scripts have in common is a file of its own, which they name where it belongs.
+        """
+        found = script("sorted_feed/move").source.decode()
+        parts = (FOLDER / "sorted_feed" / "move.lua").read_text()
+        for name in ("kept", "change", "conflict"):
+            comment, _, body = (FOLDER / f"{name}.lua").read_text().partition("\nlocal ")
+            self.assertTrue(all(line.startswith("-- ") for line in comment.splitlines()), name)
+            self.assertEqual(parts.count(f"\n-- include {name}\n"), 1)
+            parts = parts.replace(f"-- include {name}\n", f"local {body}")
+        self.assertEqual(found, parts)
+        for each in all_scripts():
+            self.assertNotIn(b"-- include", each.source, each.name)
 
     def test_all_scripts(self) -> None:
         """
-        Every file is a script; no two of them are the same.
+        Every file is a script, or part of one; no two scripts are the same.
         """
-        paths = FOLDER.rglob("*.lua")
-        names = {str(path.relative_to(FOLDER).with_suffix("")) for path in paths}
-        self.assertEqual({each.name for each in all_scripts()}, names)
+        paths = {str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.lua")}
+        names = {each.name for each in all_scripts()}
+        included = set()
+        for name in names:
+            text = (FOLDER / f"{name}.lua").read_text()
+            included.update(re.findall("^-- include (.*)$", text, re.MULTILINE))
+        self.assertEqual(names | included, paths)
         self.assertEqual(len({each.sha for each in all_scripts()}), len(names))
 
     def test_bind(self) -> None:

@@ -43,6 +43,7 @@ class PublishTests(SortedFeedCase):
         third = await self.feed.prepend("zero")
         self.assertEqual((first, second, third), ("1", "2", "3"))
         self.assertIsInstance(first, ItemId)
+        self.assertEqual([id.revision for id in (first, second, third)], [1, 2, 3])
         self.assertEqual(await self.feed.get_ids(), ["3", "1", "2"])
         everything = await self.feed.get_all()
         self.assertEqual(list(everything.items()), [("3", "zero"), ("1", "one"), ("2", "two")])
@@ -69,8 +70,10 @@ class PublishTests(SortedFeedCase):
         An item can be published before or after another one.
         """
         await self.fill("one", "two")
-        self.assertEqual(await self.feed.publish_before("2", "x"), "3")
-        self.assertEqual(await self.feed.publish_after(1, "y"), "4")
+        third = await self.feed.publish_before("2", "x")
+        fourth = await self.feed.publish_after(1, "y")
+        self.assertEqual((third, fourth), ("3", "4"))
+        self.assertEqual((third.revision, fourth.revision), (3, 4))
         self.assertEqual(await self.feed.get_ids(), ["1", "4", "3", "2"])
         self.assertEqual(
             await self.news(),
@@ -132,7 +135,8 @@ class ChangeTests(SortedFeedCase):
         An edit replaces the item where it is; it travels as a publish without a place.
         """
         await self.fill("one", "two")
-        self.assertEqual(await self.feed.edit("1", "changed"), "1")
+        edited = await self.feed.edit("1", "changed")
+        self.assertEqual((edited, edited.revision), ("1", 3))
         self.assertEqual(await self.feed.get_all(), {"1": "changed", "2": "two"})
         self.assertEqual(await self.feed.get_ids(), ["1", "2"])
         self.assertEqual(await self.news(), [("feed.publish", b"1\0changed")])

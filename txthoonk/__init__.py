@@ -7,10 +7,12 @@ share them by one contract of keys, channels and payloads.
 
 from txthoonk.client import ThoonkPub, ThoonkPubFactory, ThoonkSub, ThoonkSubFactory
 from txthoonk.errors import (
+    Conflict,
     ConnectionLost,
     Empty,
     FeedDoesNotExist,
     FeedExists,
+    HistoryLost,
     ItemDoesNotExist,
     ItemError,
     JobFailed,
@@ -42,8 +44,11 @@ from txthoonk.events import (
     JobStalled,
     Moved,
     Published,
+    Resync,
     Retracted,
 )
+from txthoonk.live import LiveFeed, LivePattern
+from txthoonk.reading import Snapshot
 from txthoonk.service import Thoonk
 from txthoonk.types import NO_RESULT, Attempt, Claim, Feed, Job, Queue, SortedFeed
 from txthoonk.worker import JobWorker, Retry, Stall
@@ -52,6 +57,7 @@ __all__ = [
     "NO_RESULT",
     "Attempt",
     "Claim",
+    "Conflict",
     "ConnectionLost",
     "Edited",
     "Empty",
@@ -61,6 +67,7 @@ __all__ = [
     "FeedDeleted",
     "FeedDoesNotExist",
     "FeedExists",
+    "HistoryLost",
     "ItemDoesNotExist",
     "ItemError",
     "Job",
@@ -81,14 +88,18 @@ __all__ = [
     "JobStalled",
     "JobWorker",
     "LeaseLost",
+    "LiveFeed",
+    "LivePattern",
     "Moved",
     "NotConnected",
     "NotFinished",
     "Published",
     "Queue",
+    "Resync",
     "Retracted",
     "Retry",
     "ServerError",
+    "Snapshot",
     "SortedFeed",
     "Stall",
     "Thoonk",

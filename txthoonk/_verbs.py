@@ -5,17 +5,39 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from txthoonk.errors import FeedDoesNotExist, NotConnected, ThoonkError, WrongFeedType
-from txthoonk.events import KINDS, Event, FeedConfigured, FeedCreated, FeedDeleted
+from txthoonk.events import (
+    KINDS,
+    Edited,
+    Event,
+    FeedConfigured,
+    FeedCreated,
+    FeedDeleted,
+    Moved,
+    Published,
+    Resync,
+    Retracted,
+)
 from txthoonk.globs import escape_glob
 from txthoonk.keys import FeedKeys, decode, encode
 from txthoonk.target import Target
 
-__all__ = ["TYPES", "Output", "feeds", "fsck", "items", "jobs", "publish", "visible", "watch"]
+__all__ = [
+    "TYPES",
+    "Output",
+    "feeds",
+    "follow",
+    "fsck",
+    "items",
+    "jobs",
+    "publish",
+    "visible",
+    "watch",
+]
 
 TYPES: Final = ("feed", "sorted_feed", "queue", "job")
 
@@ -225,6 +247,60 @@ async def watch(options: argparse.Namespace, out: Output) -> None:
             for name in names:
                 await thoonk.subscribe(name, **handlers)
         out.tell(f"watching {' '.join(names)} (Ctrl-C ends it)")
+        await stopped
+
+
+#: How ``follow`` calls what it is told.
+FOLLOWED: Final[dict[type[Event], str]] = {
+    Published: "publish",
+    Edited: "edit",
+    Retracted: "retract",
+    Moved: "position",
+    Resync: "resync",
+    FeedDeleted: "delete",
+}
+
+
+async def follow(options: argparse.Namespace, out: Output) -> None:
+    """Print what is there, then every change with its revision, until interrupted."""
+    from twisted.internet.defer import Deferred
+
+    from txthoonk.service import Thoonk
+
+    log_to(out)
+    async with Client(options.redis):
+        pass  # as in watch
+    stopped: Deferred[None] = Deferred()
+    followed: list[Mapping[str, Any]] = []
+
+    def items_of(name: str) -> None:
+        for live in (feeds[name] for feeds in followed if name in feeds):
+            for id, item in live:
+                out.line("item", name, live.revision, id, item)
+            return
+
+    def show(event: Any) -> None:
+        try:
+            if isinstance(event, Resync):
+                out.line("resync", event.feed, event.revision, event.reason)
+                items_of(event.feed)
+                return
+            revision = [] if isinstance(event, FeedDeleted) else [event.revision]
+            out.line(FOLLOWED[type(event)], event.feed, *revision, *details(event))
+        except OSError as error:
+            if not stopped.called:
+                stopped.errback(error)
+
+    async with Thoonk(options.redis, client_name="thoonk-follow") as thoonk:
+        names = list(dict.fromkeys(options.feed))
+        for name in names:
+            if _GLOB.search(name):
+                followed.append(await thoonk.follow_pattern(name, show, foreign=True))
+            else:
+                followed.append({name: await thoonk.follow(name, show)})
+            for each in followed[-1]:
+                items_of(each)
+        out.tell(f"following {' '.join(names)} (Ctrl-C ends it)")
         await stopped
 
 

@@ -1,4 +1,4 @@
-"""``thoonk``: feeds, items, publish, watch, put, jobs and fsck from the command line.
+"""``thoonk``: feeds, items, publish, watch, follow, put, jobs and fsck from the command line.
 
 One entry is one line, its columns divided by tabs: control characters show as escapes, so that no
 item breaks a line or a terminal. All other bytes go through as they are, also those that are no
@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from txthoonk import __version__
-from txthoonk._verbs import TYPES, Output, feeds, fsck, items, jobs, publish, watch
+from txthoonk._verbs import TYPES, Output, feeds, follow, fsck, items, jobs, publish, watch
 from txthoonk.errors import ThoonkError
 from txthoonk.keys import check_id, check_name, decode
 from txthoonk.target import Target
@@ -90,6 +90,14 @@ def make_parser() -> argparse.ArgumentParser:
         watch,
         "Print what happens in feeds, until Ctrl-C; a FEED with * ? or [ in it is a pattern, "
         "in which a backslash takes the next character literally.",
+        nargs="+",
+    )
+
+    verb(
+        "follow",
+        follow,
+        "Print the items of feeds, then every change with its revision, until Ctrl-C: none is "
+        "missed; a FEED with * ? or [ in it is a pattern.",
         nargs="+",
     )
 

@@ -103,6 +103,7 @@ class ThoonkPub(ThoonkBase, Instance):
     ) -> None:
         Instance.__init__(self)
         ThoonkBase.__init__(self, redis)
+        self.db = redis.db or 0
         self._endpoint = endpoint
         self._make = make
         for name, feed_type in self.feed_types.items():

@@ -79,7 +79,8 @@ class Redis(Commands, Protocol):
         reactor: IReactorTime | None = None,
     ) -> None:
         super().__init__(charset, errors)
-        self._db = db
+        #: Number of the database that was asked for.
+        self.db = db
         self._password = password
         self._username = username
         self._client_name = client_name
@@ -263,8 +264,8 @@ class Redis(Commands, Protocol):
             steps.append(self.execute("AUTH", *user, self._password))
         if self._client_name is not None:
             steps.append(self.execute("CLIENT", "SETNAME", self._client_name))
-        if self._db is not None:
-            steps.append(self.execute("SELECT", self._db))
+        if self.db is not None:
+            steps.append(self.execute("SELECT", self.db))
         steps.append(self.execute("PING"))  # asks for a login, and whether data is loading
         for step in steps[:-1]:
             step.addErrback(self._login_failed)

@@ -7,9 +7,11 @@
     │   ├── FeedExists
     │   ├── FeedDoesNotExist
     │   ├── WrongFeedType
+    │   ├── HistoryLost
     │   └── Empty
     ├── ItemError                 about one item or job (``feed``, ``id``)
     │   ├── ItemDoesNotExist
+    │   ├── Conflict
     │   └── JobError
     │       ├── JobNotClaimed
     │       │   └── LeaseLost
@@ -49,12 +51,14 @@ __all__ = [
     "ChildDied",
     "ChildFailed",
     "ChildNotStarted",
+    "Conflict",
     "ConnectionFailed",
     "ConnectionLost",
     "Empty",
     "FeedDoesNotExist",
     "FeedError",
     "FeedExists",
+    "HistoryLost",
     "ItemDoesNotExist",
     "ItemError",
     "JobError",
@@ -169,6 +173,17 @@ class WrongFeedType(FeedError):
     sentence = "The feed is of another type"
 
 
+class HistoryLost(FeedError):
+    """The events since a position are not all known any more: there is a new state to begin with.
+
+    :param detail: why: ``trimmed`` (it is too long ago), ``epoch`` (the feed, or its history,
+        began anew since), ``future`` (the position is ahead of the feed: data was lost),
+        ``digest`` (what happened up to it is not what is known now: another server's past).
+    """
+
+    sentence = "The history of the feed does not go back so far"
+
+
 class Empty(FeedError):
     """Nothing came within the time-out."""
 
@@ -200,6 +215,31 @@ class ItemDoesNotExist(ItemError):
     """The feed has no item of that id; nothing was written."""
 
     sentence = "There is no such item"
+
+
+class Conflict(ItemError):
+    """The item, or the feed, has changed since the revision that was given; nothing was written.
+
+    :param revision: of the item now; of the feed, where there is no such item.
+    :param item: as it is now, ``None`` where there is none.
+    :param feed_revision: of the feed now.
+    """
+
+    sentence = "The item has changed meanwhile"
+
+    def __init__(
+        self,
+        feed: str,
+        id: str,
+        detail: str = "",
+        revision: int = 0,
+        item: object = None,
+        feed_revision: int = 0,
+    ) -> None:
+        super().__init__(feed, id, detail)
+        self.revision = revision
+        self.item = item
+        self.feed_revision = feed_revision
 
 
 class JobError(ItemError):
@@ -334,12 +374,14 @@ SERVER_ERRORS: Final[dict[str, type[ServerError]]] = {
     "NOSCRIPT": ScriptMissing,
 }
 
-#: First word of an error reply of our own scripts -> exception, made of (feed,) or (feed, id).
+#: First word of an error reply, or of a verdict, of our own scripts -> exception, made of (feed,)
+#: or (feed, id).
 SCRIPT_ERRORS: Final[dict[str, type[FeedError] | type[ItemError]]] = {
     "FEEDEXISTS": FeedExists,
     "FEEDNOTFOUND": FeedDoesNotExist,
     "WRONGFEEDTYPE": WrongFeedType,
     "ITEMNOTFOUND": ItemDoesNotExist,
+    "CONFLICT": Conflict,
     "JOBNOTCLAIMED": JobNotClaimed,
     "JOBNOTSTALLED": JobNotStalled,
     "LEASELOST": LeaseLost,

@@ -38,6 +38,7 @@ __all__ = [
     "Kind",
     "Moved",
     "Published",
+    "Resync",
     "Retracted",
     "TextReader",
 ]
@@ -74,19 +75,27 @@ class Published(Event, frozen=True, gc=False):
     """An item was published; in a sorted feed an edit looks the same on the wire.
 
     :ivar item: as the serializer made it, or an :exc:`ItemError` if it could not.
+    :ivar revision: of the change, for those who follow the feed or read its history; like
+        *position* None for others.
+    :ivar position: as :class:`Moved` has it; None is the end of a feed.
     """
 
     id: str
     item: Any = None
     revision: int | None = None
+    position: str | None = None
 
 
 class Edited(Event, frozen=True, gc=False):
-    """An item was replaced; else as :class:`Published`."""
+    """An item was replaced; else as :class:`Published`.
+
+    :ivar position: None is the end of a feed, and the same place in a sorted feed.
+    """
 
     id: str
     item: Any = None
     revision: int | None = None
+    position: str | None = None
 
 
 class Retracted(Event, frozen=True, gc=False):
@@ -104,6 +113,22 @@ class Moved(Event, frozen=True, gc=False):
 
     id: str
     position: str | None = None
+    revision: int | None = None
+
+
+class Resync(Event, frozen=True, gc=False):
+    """For those who follow a feed: events are missing that nobody knows any more.
+
+    What is there now was read anew; the events that come are those after it.
+
+    :ivar reason: ``trimmed epoch future digest`` as :exc:`HistoryLost` has them; ``unproved``
+        (Redis was restarted, and the history does not show that it is the same); ``deleted`` (the
+        feed is gone); ``overflow`` (too many events waited for the handler); ``foreign`` (other
+        programs have changed more than can be told).
+    :ivar revision: of what is there now.
+    """
+
+    reason: str
     revision: int | None = None
 
 

@@ -34,12 +34,13 @@ WALK: Final = 200_000
 
 _COMMON: Final = {"config": "hash", "items": "hash", "publishes": "string"}
 _WAITING: Final = {"ids": "list", "handoff": "list", "seen": "zset"}
+_CHANGES: Final = {"revision": "hash", "revisions": "hash", "history": "stream"}
 _ANY: Final = ""
 
 #: Type of a feed -> the keys that it may have, as attributes of ``FeedKeys``, with Redis's types.
 CHECKED: Final[dict[str, dict[str, str]]] = {
-    "feed": {**_COMMON, "ids": "zset"},
-    "sorted_feed": {**_COMMON, "ids": "list", "idincr": "string"},
+    "feed": {**_COMMON, **_CHANGES, "ids": "zset"},
+    "sorted_feed": {**_COMMON, **_CHANGES, "ids": "list", "idincr": "string"},
     "queue": {**_COMMON, **_WAITING},
     "job": {
         **_COMMON,
@@ -295,15 +296,19 @@ class Check:
         return faults
 
     async def _of_feed(self) -> dict[bytes, int]:
+        numbered = await self._pages.all("HSCAN", self._keys.revisions)
         ids = await self._pages.all("ZSCAN", self._keys.ids)
-        return dict.fromkeys(ids ^ await self._pages.all("HSCAN", self._keys.items), 0)
+        items = await self._pages.all("HSCAN", self._keys.items)
+        return dict.fromkeys((ids ^ items) | (numbered - items), 0)
 
     async def _look_at_sorted_feed(self) -> None:
+        numbered = await self._pages.all("HSCAN", self._keys.revisions)
         seen = await self._pages.count(self._keys.ids)
         items = await self._pages.all("HSCAN", self._keys.items)
         highest = max((id for id in items if _is_number(id)), key=_order, default=b"0")
         await self._look("idincr", [highest])
-        await self._look_at_ids("sorted_feed", _mismatched(seen, items))
+        suspects = {id: seen[id] for id in numbered - items}
+        await self._look_at_ids("sorted_feed", suspects | _mismatched(seen, items))
 
     async def _of_queue(self) -> dict[bytes, int]:
         keys = self._keys

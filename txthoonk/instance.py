@@ -32,6 +32,10 @@ class Instance:
     :ivar feed_types: name of a type -> its class.
     """
 
+    db: int = 0
+    hears: bool = False
+    suspended: bool = False
+    server: str = ""
     connect_timeout: float = 10.0
     ping_interval: float = 10.0
 
@@ -102,7 +106,7 @@ class Instance:
 
         :raises FeedDoesNotExist: (as a failure) if there is none of that name.
         """
-        keys = FeedKeys(encode(check_name(name)))
+        keys = FeedKeys(encode(check_name(name)), self.db)
         bound = script("instance/get_config").bind(keys, name)
         return bound(self.redis, (encode(name),), read_config)
 
@@ -155,7 +159,7 @@ class Instance:
 
     def _call(self, verb: str, name: str, *args: bytes) -> Deferred[Any]:
         data = encode(check_name(name))
-        bound = script(f"instance/{verb}").bind(FeedKeys(data), name)
+        bound = script(f"instance/{verb}").bind(FeedKeys(data, self.db), name)
         return bound(self.redis, (data, encode(self.uuid), *args))
 
     def register_feedtype(self, name: str, feed_type: type[FeedBaseType]) -> None:
@@ -248,6 +252,10 @@ class Instance:
     ) -> Deferred[Any]:
         """Call handlers for the events of a feed."""
         raise NotImplementedError("a ThoonkPub hears nothing: that is what a ThoonkSub is for")
+
+    def follow(self, *args: Any, **options: Any) -> Deferred[Any]:
+        """Follow a feed."""
+        raise NotImplementedError("a ThoonkPub hears nothing: a Thoonk follows feeds")
 
     def start_waiting(self) -> None:
         """Let gets wait, after :meth:`stop_waiting`."""

@@ -7,7 +7,6 @@ come and go as surrogates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = [
@@ -15,6 +14,7 @@ __all__ = [
     "DELFEED",
     "FEEDS",
     "NEWFEED",
+    "SEGMENTS",
     "SEPARATOR",
     "FeedKeys",
     "check_id",
@@ -33,6 +33,9 @@ CONFFEED: Final = b"conffeed"
 
 #: Stands between the parts of a message; only the first one separates.
 SEPARATOR: Final = b"\x00"
+
+#: How many parts of a name, divided by colons, those who follow a pattern listen by.
+SEGMENTS: Final = 2
 
 
 def encode(text: str) -> bytes:
@@ -75,83 +78,120 @@ def check_id(id: str | int, feed: str) -> str:
     return id
 
 
-def _key(kind: str) -> bytes:
-    return field(default=kind.encode(), init=False)
+class _Key:
+    """A key or channel of a feed, spelt when it is asked for: most feeds need few of them."""
+
+    __slots__ = ("_kind",)
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind.encode()
+
+    def __get__(self, keys: FeedKeys, kind: type[FeedKeys]) -> bytes:
+        return self._kind + keys.name
 
 
-@dataclass(frozen=True)
+class _OneOfAll(_Key):
+    """A key or channel that all feeds share."""
+
+    def __get__(self, keys: FeedKeys, kind: type[FeedKeys]) -> bytes:
+        return self._kind
+
+
+class _InDatabase(_Key):
+    """A channel of one database: others cross them."""
+
+    def __get__(self, keys: FeedKeys, kind: type[FeedKeys]) -> bytes:
+        return b"%b%d:%b" % (self._kind, keys.db, keys.name)
+
+
+class _Under(_InDatabase):
+    """The channel of all feeds whose names begin alike."""
+
+    def __get__(self, keys: FeedKeys, kind: type[FeedKeys]) -> bytes:
+        return b"%b%d:%b" % (self._kind, keys.db, b":".join(keys.name.split(b":")[:SEGMENTS]))
+
+
 class FeedKeys:
     """The keys and channels of one feed, of whatever type.
 
     :param name: name of the feed.
+    :param db: number of the database.
     """
 
-    name: bytes
+    __slots__ = ("db", "name")
+
+    def __init__(self, name: bytes, db: int = 0) -> None:
+        self.name = name
+        self.db = db
 
     # instance
-    feeds: bytes = field(default=FEEDS, init=False)
-    newfeed: bytes = field(default=NEWFEED, init=False)
-    delfeed: bytes = field(default=DELFEED, init=False)
-    conffeed: bytes = field(default=CONFFEED, init=False)
+    feeds = _OneOfAll(FEEDS.decode())
+    newfeed = _OneOfAll(NEWFEED.decode())
+    delfeed = _OneOfAll(DELFEED.decode())
+    conffeed = _OneOfAll(CONFFEED.decode())
 
     # keys of the contract
-    config: bytes = _key("feed.config:")
-    ids: bytes = _key("feed.ids:")
-    items: bytes = _key("feed.items:")
-    publishes: bytes = _key("feed.publishes:")
-    idincr: bytes = _key("feed.idincr:")
-    published: bytes = _key("feed.published:")
-    claimed: bytes = _key("feed.claimed:")
-    cancelled: bytes = _key("feed.cancelled:")
-    stalled: bytes = _key("feed.stalled:")
-    finishes: bytes = _key("feed.finishes:")
+    config = _Key("feed.config:")
+    ids = _Key("feed.ids:")
+    items = _Key("feed.items:")
+    publishes = _Key("feed.publishes:")
+    idincr = _Key("feed.idincr:")
+    published = _Key("feed.published:")
+    claimed = _Key("feed.claimed:")
+    cancelled = _Key("feed.cancelled:")
+    stalled = _Key("feed.stalled:")
+    finishes = _Key("feed.finishes:")
     #: Named in older programs' deletes.
-    running: bytes = _key("feed.running:")
-    retried: bytes = _key("feed.retried:")
+    running = _Key("feed.running:")
+    retried = _Key("feed.retried:")
 
     # keys of ours
-    handoff: bytes = _key("tx.feed.handoff:")
+    handoff = _Key("tx.feed.handoff:")
     #: Ids that maintenance found on their way, or in no state, by when: milliseconds.
-    seen: bytes = _key("tx.feed.seen:")
-    lost: bytes = _key("tx.feed.lost:")
+    seen = _Key("tx.feed.seen:")
+    lost = _Key("tx.feed.lost:")
     #: Who holds a claim, and until when: ``token score expiry``.
-    lease: bytes = _key("tx.feed.lease:")
+    lease = _Key("tx.feed.lease:")
     #: What became of earlier attempts.
-    errors: bytes = _key("tx.feed.errors:")
+    errors = _Key("tx.feed.errors:")
     #: Jobs that are put for later, by when they are due: milliseconds.
-    delayed: bytes = _key("tx.feed.delayed:")
+    delayed = _Key("tx.feed.delayed:")
     #: Queries with their results, and when each is dropped: milliseconds.
-    results: bytes = _key("tx.feed.results:")
-    due: bytes = _key("tx.feed.due:")
+    results = _Key("tx.feed.results:")
+    due = _Key("tx.feed.due:")
+    #: Of a feed or sorted feed: epoch, the last revision, and the digest of all events.
+    revision = _Key("tx.feed.revision:")
+    #: The last revision of each item.
+    revisions = _Key("tx.feed.revisions:")
+    #: The last events.
+    history = _Key("tx.feed.history:")
 
     # channels; some share their name with a key
-    publish_channel: bytes = _key("feed.publish:")
-    edit_channel: bytes = _key("feed.edit:")
-    retract_channel: bytes = _key("feed.retract:")
-    position_channel: bytes = _key("feed.position:")
-    put_channel: bytes = _key("feed.publishes:")
-    claim_channel: bytes = _key("feed.claimed:")
-    finish_channel: bytes = _key("job.finish:")
+    publish_channel = _Key("feed.publish:")
+    edit_channel = _Key("feed.edit:")
+    retract_channel = _Key("feed.retract:")
+    position_channel = _Key("feed.position:")
+    put_channel = _Key("feed.publishes:")
+    claim_channel = _Key("feed.claimed:")
+    finish_channel = _Key("job.finish:")
 
     # channels of ours
-    cancel_channel: bytes = _key("tx.feed.cancel:")
-    release_channel: bytes = _key("tx.feed.release:")
-    delay_channel: bytes = _key("tx.feed.delay:")
-    stall_channel: bytes = _key("tx.feed.stall:")
-    retry_channel: bytes = _key("tx.feed.retry:")
-    job_edit_channel: bytes = _key("tx.feed.edit:")
-    job_retract_channel: bytes = _key("tx.feed.retract:")
-    expire_channel: bytes = _key("tx.feed.expire:")
+    cancel_channel = _Key("tx.feed.cancel:")
+    release_channel = _Key("tx.feed.release:")
+    delay_channel = _Key("tx.feed.delay:")
+    stall_channel = _Key("tx.feed.stall:")
+    retry_channel = _Key("tx.feed.retry:")
+    job_edit_channel = _Key("tx.feed.edit:")
+    job_retract_channel = _Key("tx.feed.retract:")
+    expire_channel = _Key("tx.feed.expire:")
     #: Finishes without a result; a message without its NUL would end thoonk.py's listener.
-    done_channel: bytes = _key("tx.feed.finish:")
-    progress_channel: bytes = _key("tx.feed.progress:")
+    done_channel = _Key("tx.feed.finish:")
+    progress_channel = _Key("tx.feed.progress:")
     #: Tells the worker whose claim was taken away.
-    stop_channel: bytes = _key("tx.feed.stop:")
-
-    def __post_init__(self) -> None:
-        for name, value in self.__class__.__dict__.items():
-            if isinstance(value, bytes) and value.endswith(b":"):
-                object.__setattr__(self, name, value + self.name)
+    stop_channel = _Key("tx.feed.stop:")
+    #: Changes with their revisions: of one feed, and of all whose names begin alike.
+    event_channel = _InDatabase("tx.feed.event:")
+    under_channel = _Under("tx.feed.under:")
 
     def every_key(self) -> tuple[bytes, ...]:
         """All keys that a feed of any type may have."""
@@ -185,4 +225,7 @@ class FeedKeys:
             self.delayed,
             self.results,
             self.due,
+            self.revision,
+            self.revisions,
+            self.history,
         )

@@ -23,7 +23,7 @@ from txthoonk.events import TextReader
 from txthoonk.globs import compile_glob
 from txthoonk.redis import RedisSubscriber
 
-__all__ = ["Hub", "Listener", "Wish"]
+__all__ = ["Hub", "Listener", "Wish", "as_it_is"]
 
 #: Makes of a payload what handlers get; handlers with the same one share what it made.
 Read = Callable[[bytes], Any]
@@ -34,6 +34,11 @@ Choose = Callable[[bytes], tuple[Read, Handler]]
 
 #: Channels of one SUBSCRIBE when a connection takes over.
 BATCH = 1000
+
+
+def as_it_is(payload: bytes) -> bytes:
+    """Reads nothing: the handler gets the payload. It must not raise an exception."""
+    return payload
 
 
 class Listener:
@@ -77,13 +82,13 @@ class Wish:
 
     def __init__(self, name: bytes) -> None:
         self.name = name
-        self.listeners: dict[Listener, None] = {}  # a set that keeps its order
+        self.listeners: tuple[Listener, ...] = ()
         #: How a message is read (None: as for the one before), what is called, and for whom;
         #: None until it is needed.
         self.calls: tuple[tuple[Read | None, Handler, Listener], ...] | None = None
         #: Whether this connection was asked for it, and has confirmed it.
         self.asked = self.confirmed = False
-        self.waiting: list[Deferred[None]] = []
+        self.waiting: list[Deferred[None]] | None = None
 
     def group(self) -> tuple[tuple[Read | None, Handler, Listener], ...]:
         """Make ``calls``: those who read alike come together."""
@@ -104,24 +109,24 @@ class Wish:
         if self.confirmed:
             done.callback(None)
         else:
-            self.waiting.append(done)
+            self.waiting = [*(self.waiting or ()), done]
         return done
 
     def _give_up(self, done: Deferred[None]) -> None:
-        if done in self.waiting:
+        if self.waiting and done in self.waiting:
             self.waiting.remove(done)
 
     def confirm(self) -> None:
         self.confirmed = True
-        waiting, self.waiting = self.waiting, []
-        for each in waiting:
+        waiting, self.waiting = self.waiting, None
+        for each in waiting or ():
             if not each.called:  # one may give up another
                 each.callback(None)
 
     def refuse(self, error: Exception) -> bool:
         """Fail all that wait for it; says whether there were any."""
-        waiting, self.waiting = self.waiting, []
-        for each in waiting:
+        waiting, self.waiting = self.waiting, None
+        for each in waiting or ():
             if not each.called:
                 each.errback(copy(error))
         return bool(waiting)
@@ -153,8 +158,11 @@ class Hub:
         self._patterns: dict[bytes, Wish] = {}
         #: Channels with one listener, who reads text: class of the events, feed, handler.
         self._direct: dict[bytes, tuple[Callable[..., Any], str, Handler]] = {}
-        #: Called whenever a connection has confirmed all that is wanted.
+        #: The same for one that reads nothing.
+        self._raw: dict[bytes, Handler] = {}
+        #: Called whenever a connection has confirmed all that is wanted, and when it is lost.
         self.when_attached: dict[Callable[[], object], None] = {}
+        self.when_detached: dict[Callable[[], object], None] = {}
 
     # -- connections ------------------------------------------------------------------------
 
@@ -194,6 +202,8 @@ class Hub:
             self._why = why
             for wish in self._wishes():
                 wish.asked = wish.confirmed = False
+            for handler in tuple(self.when_detached):
+                handler()
 
     def _lost(self) -> Exception:
         return NotConnected(f"no connection to Redis: {self._why or 'none was made yet'}")
@@ -255,6 +265,11 @@ class Hub:
         confirmed.addTimeout(self._timeout, self._get_reactor(), self._late)
         return confirmed.addCallbacks(lambda _: listener, failed)
 
+    def keep(self, listener: Listener) -> None:
+        """Let *listener* hear whenever there is a connection, whether or not there is one now."""
+        self._want(self._channels, listener.channels, listener)
+        self._want(self._patterns, listener.patterns, listener)
+
     def _late(self, _: object, seconds: float) -> Any:
         if self._connection is None:
             raise self._not_connected()
@@ -289,9 +304,8 @@ class Hub:
                 wish = wishes[name] = Wish(name)
             if not wish.asked:
                 new.append(wish)
-            wish.listeners[listener] = None
-            wish.calls = None
-            self._direct.pop(name, None)
+            wish.listeners = (*wish.listeners, listener)
+            self._regroup(wish)
             wanted.append(wish)
         if new and self._connection is not None:
             self._ask(self._connection, wishes, new).addErrback(ignore)
@@ -303,9 +317,8 @@ class Hub:
             wish = wishes.get(name)
             if wish is None or listener not in wish.listeners:
                 continue
-            del wish.listeners[listener]
-            wish.calls = None
-            self._direct.pop(name, None)
+            wish.listeners = tuple(each for each in wish.listeners if each is not listener)
+            self._regroup(wish)
             if not wish.listeners:
                 del wishes[name]
                 unwanted.append(name)
@@ -315,13 +328,23 @@ class Hub:
             unsubscribe = connection.unsubscribe if plain else connection.punsubscribe
             unsubscribe(*unwanted).addErrback(ignore)
 
+    def _regroup(self, wish: Wish) -> None:
+        """Others listen now."""
+        wish.calls = None
+        self._direct.pop(wish.name, None)
+        self._raw.pop(wish.name, None)
+
     # -- messages ---------------------------------------------------------------------------
 
     def message(self, channel: bytes, payload: bytes) -> None:
         """A message came on a channel."""
         direct = self._direct.get(channel)
         if direct is None:
-            self._message(channel, payload)
+            raw = self._raw.get(channel)
+            if raw is not None:
+                raw(payload)
+            else:
+                self._message(channel, payload)
             return
         # What follows is TextReader and _handle, without their calls: most messages come here.
         event, feed, handler = direct
@@ -341,8 +364,11 @@ class Hub:
         calls = wish.calls
         if calls is None:
             calls = wish.group()
-            if len(calls) == 1 and isinstance(calls[0][0], TextReader):
-                self._direct[channel] = (calls[0][0].event, calls[0][0].feed, calls[0][1])
+            read, handler, _ = calls[0]
+            if len(calls) == 1 and isinstance(read, TextReader):
+                self._direct[channel] = (read.event, read.feed, handler)
+            elif len(calls) == 1 and read is as_it_is:
+                self._raw[channel] = handler
         for read, handler, listener in calls:
             if read is not None:
                 event = read(payload)

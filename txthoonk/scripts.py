@@ -221,11 +221,24 @@ def _bulks(args: Sequence[bytes]) -> bytes:
     return packed[packed.index(b"\n") + 1 :]
 
 
+_INCLUDE: Final = re.compile(rb"^-- include (\w+)\n", re.MULTILINE)
+
+
 @cache
 def script(name: str) -> Script:
-    """The script of that name: type and verb, as in ``feed/publish``."""
+    """The script of that name: type and verb, as in ``feed/publish``.
+
+    A line ``-- include change`` stands for what is in ``lua/change.lua``, without its comment.
+    """
+    folder = files("txthoonk") / "lua"
     kind, verb = name.split("/")
-    return Script(name, (files("txthoonk") / "lua" / kind / f"{verb}.lua").read_bytes())
+
+    def included(match: re.Match[bytes]) -> bytes:
+        lines = (folder / f"{match[1].decode()}.lua").read_bytes().splitlines(keepends=True)
+        start = next(i for i, line in enumerate(lines) if not line.startswith(b"--"))
+        return b"".join(lines[start:])
+
+    return Script(name, _INCLUDE.sub(included, (folder / kind / f"{verb}.lua").read_bytes()))
 
 
 @cache

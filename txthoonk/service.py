@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -20,13 +20,13 @@ from twisted.logger import Logger
 
 from txthoonk._deferred import ignore, returns_deferred
 from txthoonk.errors import NotConnected, ThoonkError
-from txthoonk.instance import Instance
+from txthoonk.followers import Followers
 from txthoonk.link import Link, connect
+from txthoonk.listening import Listening
 from txthoonk.pubsub import Hub
 from txthoonk.redis import Redis, RedisSubscriber
 from txthoonk.scripts import load
-from txthoonk.serializers import Serializer
-from txthoonk.subscriptions import Handlers, Subscription
+from txthoonk.subscriptions import Handlers
 from txthoonk.target import EMBEDDED, Target
 from txthoonk.types import Feed, Job, Queue, SortedFeed
 from txthoonk.types.base import FeedBaseType
@@ -36,7 +36,7 @@ __all__ = ["Thoonk"]
 H = TypeVar("H", bound=Callable[..., Any])
 
 
-class Thoonk(Instance, Service):
+class Thoonk(Listening, Service):
     """An instance of Thoonk, as a Twisted service.
 
     It connects when it is started (``setServiceParent``, ``startService``, or ``async with``),
@@ -58,6 +58,8 @@ class Thoonk(Instance, Service):
     :param ping_interval: seconds of silence after which a connection is pinged.
     :param ping_timeout: seconds that a ping, or a login, may take before the connection is
         given up and another one made.
+    :param check_interval: seconds after which a followed feed is looked at, whether or not
+        anything was heard of it: nobody tells that all data are gone.
     :param client_name: shown by ``CLIENT LIST``.
     :raises ValueError: if *target* or *dialect* is none.
     """
@@ -74,15 +76,19 @@ class Thoonk(Instance, Service):
         max_pending: int = 10_000,
         ping_interval: float = 10.0,
         ping_timeout: float = 5.0,
+        check_interval: float = 30.0,
         client_name: str = "txthoonk",
     ) -> None:
         super().__init__()
         if dialect != "contract":
             raise ValueError(f"no dialect {dialect!r}; there is 'contract'")
+        if not 0 < check_interval < float("inf"):
+            raise ValueError(f"check_interval is more than 0 seconds, not {check_interval!r}")
         if reactor is None:
             from twisted.internet import reactor
         self._reactor = reactor
         self._target = None if target == EMBEDDED else Target.parse(target)
+        self.db = 0 if self._target is None else self._target.db or 0
         if self._target is not None:
             self._target.endpoint(reactor)  # what cannot be is told now
         self._embedded: Any = None
@@ -100,6 +106,7 @@ class Thoonk(Instance, Service):
         )
         self._hub = Hub(self.get_reactor, connect_timeout, self._no_messages)
         self._handlers = Handlers(self._hub)
+        self._followers = Followers(self, self._hub, check_interval)
         self._messages: Link[RedisSubscriber] = Link(
             reactor, self._make_subscriber, self._hub.attach, connect_timeout, max_pending
         )
@@ -172,74 +179,7 @@ class Thoonk(Instance, Service):
     def _maker(self, feed_type: type[FeedBaseType]) -> Callable[..., Any]:
         return lambda name, **options: feed_type(self, name, **options)
 
-    # -- events -----------------------------------------------------------------------------
-
-    def subscribe(
-        self,
-        name: str,
-        *,
-        serializer: str | Serializer = "text",
-        **handlers: Callable[[Any], object],
-    ) -> Deferred[Subscription]:
-        """Call handlers for the events of one feed, whatever its type.
-
-        Each handler gets one event object of :mod:`txthoonk.events`. It may return a Deferred or
-        be ``async``; one that fails is logged and hurts nobody. What is published while the
-        connection is down is not heard. Messages cross the databases of a server, in every
-        Thoonk: a feed of that name in another database is heard too.
-
-        :param name: of the feed, as it is: never a pattern.
-        :param serializer: for items and results.
-        :param handlers: ``create config delete``, ``publish edit retract position`` of feeds
-            (``move`` is ``position``), ``put claim finish`` of jobs.
-        :returns: fires with the subscription once Redis has confirmed it.
-        :raises NotConnected: (as a failure) if that took longer than ``connect_timeout``.
-        :raises TypeError: if there is no such kind of event.
-        """
-        return self._listen(self._handlers.subscribe(name, handlers, serializer))
-
-    def subscribe_pattern(
-        self,
-        pattern: str | Iterable[str],
-        *,
-        serializer: str | Serializer = "text",
-        **handlers: Callable[[Any], object],
-    ) -> Deferred[Subscription]:
-        """Call handlers for the events of all feeds whose name matches, feeds born later too.
-
-        A message is handled once, however many patterns match. Each pattern costs the server a
-        little with every message that anybody publishes.
-
-        :param pattern: Redis's: ``*``, ``?``, ``[ab]``, ``[^a]``, backslash; or several.
-        """
-        return self._listen(self._handlers.subscribe_pattern(pattern, handlers, serializer))
-
-    def register_handler(self, event: str, handler: Callable[..., object]) -> Deferred[int]:
-        """Call a handler in one of the older forms.
-
-        :param event: ``create_notice delete_notice`` (feed), ``publish_notice`` (feed, item,
-            id), ``retract_notice`` (feed, id) and thoonk.py's ``create delete publish edit
-            retract position finish`` with its arguments, for every feed (a job that is put is
-            published); or the name of a channel, whose handlers get the parts of the message, as
-            in 0.1.
-        :returns: fires with an id for :meth:`remove_handler`.
-        """
-        return self._listen(self._handlers.register(event, handler))
-
-    def remove_handler(self, id: int) -> Deferred[bool]:
-        """Call a handler no more.
-
-        :returns: fires with whether there was one.
-        """
-        return succeed(self._handlers.remove(id))
-
-    def call_when_heard_again(self, handler: Callable[[], object]) -> None:
-        """Call a handler whenever subscriptions were made anew: messages may have been missed."""
-        self._hub.when_attached[handler] = None
-
-    def call_no_more(self, handler: Callable[[], object]) -> None:
-        """The opposite of :meth:`call_when_heard_again`."""
-        self._hub.when_attached.pop(handler, None)
+    # -- messages -------------------------------------------------------------------------
 
     def _listen(self, adding: Deferred[Any]) -> Deferred[Any]:
         self._wants_messages = True
@@ -261,6 +201,7 @@ class Thoonk(Instance, Service):
             worker.startService()
 
     def _accept(self) -> None:
+        self._followers.resume()
         self._commands.accept()
         self._hub.accept()
         self.start_waiting()
@@ -318,6 +259,7 @@ class Thoonk(Instance, Service):
 
     def _end(self) -> Deferred[None]:
         self._is_open = False
+        self._followers.suspend(NotConnected("stopped"))
         self._refuse(NotConnected("stopped"))
         return self._lock.run(self._stop, self.stop_waiting())
 

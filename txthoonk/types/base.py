@@ -18,7 +18,7 @@ from txthoonk.scripts import BoundScript, Connection, script
 from txthoonk.serializers import Serializer, get_serializer
 from txthoonk.types.options import encode_options
 
-__all__ = ["FeedBaseType", "ItemId", "Owner", "new_id", "read_config"]
+__all__ = ["FeedBaseType", "ItemId", "Owner", "given", "new_id", "read_config"]
 
 T = TypeVar("T")
 Handle = TypeVar("Handle", bound="FeedBaseType")
@@ -29,6 +29,8 @@ class Owner(Protocol):
 
     #: Who we are in messages about feeds.
     uuid: str
+    #: Number of the database; some channels have it in their names.
+    db: int
     #: Seconds that a call waits for a connection.
     connect_timeout: float
     #: Seconds of silence after which a connection must show that it lives.
@@ -53,6 +55,9 @@ class Owner(Protocol):
     ) -> Deferred[Any]:
         """Call handlers for the events of a feed."""
 
+    def follow(self, *args: Any, **options: Any) -> Deferred[Any]:
+        """Follow a feed."""
+
     def blocked(self, feed: Any) -> Any:
         """What the waiting gets of one feed share in this process."""
 
@@ -72,10 +77,11 @@ class Owner(Protocol):
         """The opposite."""
 
 
-class ItemId(str):  # noqa: SLOT000  # a revision will be set on some
+class ItemId(str):  # noqa: SLOT000  # a revision is set on some
     """The id of an item.
 
-    :ivar revision: of the change that was made, where the feed counts revisions.
+    :ivar revision: that the change of a feed or sorted feed was given, which this is the result
+        of; ``None`` elsewhere.
     """
 
     revision: int | None = None
@@ -122,7 +128,7 @@ class FeedBaseType:
     ) -> None:
         self.pub = pub
         self.name = check_name(name)
-        self.keys = FeedKeys(encode(name))
+        self.keys = FeedKeys(encode(name), pub.db)
         config = dict(config or {})
         kind = config.pop("type", self.TYPE)
         if kind != self.TYPE:
@@ -314,3 +320,8 @@ def _none(_: object) -> None:
 def read_config(reply: list[bytes]) -> dict[str, str]:
     """Options as a script gave them: name, value, ..."""
     return {decode(reply[i]): decode(reply[i + 1]) for i in range(0, len(reply), 2)}
+
+
+def given(_: object, id: ItemId) -> ItemId:
+    """The id that the caller knew already, as the result of a verb."""
+    return id

@@ -8,8 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from txthoonk.keys import decode, encode
-from txthoonk.types.base import FeedBaseType, ItemId, Owner, new_id
-from txthoonk.types.items import ItemFeed, given
+from txthoonk.types.base import ItemId, Owner, new_id
+from txthoonk.types.items import ItemFeed, changed
 
 __all__ = ["Feed"]
 
@@ -19,11 +19,12 @@ class Feed(ItemFeed):
 
     Options: ``max_length`` (items; the oldest are retracted), ``serializer`` (``text``,
     ``bytes``, ``json`` or an object), ``title``, ``clock`` (``ms``; ``s`` writes scores in
-    seconds, for sites where thoonk.py publishes into the same feed).
+    seconds, for sites where thoonk.py publishes into the same feed), ``history`` (how many events
+    are kept; if not given twice ``max_length``, or 1,000 where there is no limit; 0 keeps none).
     """
 
     TYPE = SCRIPTS = "feed"
-    OPTIONS = FeedBaseType.OPTIONS | {"max_length", "clock"}
+    OPTIONS = ItemFeed.OPTIONS | {"max_length", "clock"}
     CHANNELS = ("retract_channel", "edit_channel", "publish_channel")
 
     def __init__(
@@ -32,7 +33,9 @@ class Feed(ItemFeed):
         super().__init__(pub, name, config, **options)
         self._publish = self._bind("feed/publish")
 
-    def publish(self, item: Any, id: str | int | None = None) -> Deferred[ItemId]:
+    def publish(
+        self, item: Any, id: str | int | None = None, if_revision: int | None = None
+    ) -> Deferred[ItemId]:
         """Publish an item; with the id of an item that is there, edit it.
 
         Either makes it the last item of the feed. A new id leaves ``max_length`` items: the
@@ -40,12 +43,19 @@ class Feed(ItemFeed):
 
         :param item: what the feed's serializer takes.
         :param id: made up if not given.
-        :returns: fires with the id, once the item is stored and its event is out.
+        :param if_revision: of the item (0 where there must be none), or of the feed: only if
+            that is the last one.
+        :returns: fires with the id, once the item is stored and its event is out; its
+            ``revision`` is that of the change.
+        :raises Conflict: (as a failure) if it has changed since *if_revision*.
         :raises FeedDoesNotExist: (as a failure) if the feed was deleted; nothing is written.
         :raises ConnectionLost: (as a failure) if the connection broke; the item *may* be there.
         """
         known = ItemId(new_id() if id is None else self._id(id))
-        return self._run(self._publish, (encode(known), self._encode(item)), given, known, id=known)
+        args = (encode(known), self._encode(item))
+        if if_revision is None:
+            return self._run(self._publish, args, changed, known, id=known)
+        return self._change(self._publish, args, if_revision, known, changed, known)
 
     def get_ids(self) -> Deferred[list[str]]:
         """All ids, the oldest first."""

@@ -11,19 +11,36 @@ from txthoonk.types.backoff import Backoff
 __all__ = ["LOCAL", "encode_options"]
 
 
+def _number(name: str, of: str, zero: str) -> Callable[[Any], bytes]:
+    """Encodes a whole number; ``None`` takes the option away.
+
+    :param of: what it is a number of.
+    :param zero: what 0 means.
+    """
+
+    def encode_number(value: Any) -> bytes:
+        if value is None:
+            return b""
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            raise TypeError(f"{name} is a number of {of}, not {value!r}")
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(f"{name} is a number of {of}, not {value!r}") from None
+        if not 0 <= number <= 10**12:
+            raise ValueError(f"{name} is 0 ({zero}) or more, at most 10^12, not {number}")
+        return b"%d" % number
+
+    return encode_number
+
+
 def _max_length(value: Any) -> bytes:
     """No limit is no entry at all: peers take ``0`` for a limit (contract REPORT, feed)."""
-    if value is None:
-        return b""
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise TypeError(f"max_length is a number of items, not {value!r}")
-    try:
-        number = int(value)
-    except ValueError:
-        raise ValueError(f"max_length is a number of items, not {value!r}") from None
-    if number < 0:
-        raise ValueError(f"max_length is 0 (no limit) or more, not {number}")
-    return b"%d" % number if number else b""
+    number = _items(value)
+    return b"" if number == b"0" else number
+
+
+_items = _number("max_length", "items", "no limit")
 
 
 def _seconds(name: str, zero: bool = False) -> Callable[[Any], bytes]:
@@ -47,20 +64,6 @@ def _seconds(name: str, zero: bool = False) -> Callable[[Any], bytes]:
         return b"%.15g" % number
 
     return encode_seconds
-
-
-def _max_attempts(value: Any) -> bytes:
-    if value is None:
-        return b""
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise TypeError(f"max_attempts is a number, not {value!r}")
-    try:
-        number = int(value)
-    except ValueError:
-        raise ValueError(f"max_attempts is a number, not {value!r}") from None
-    if number < 0:
-        raise ValueError(f"max_attempts is 0 (no limit) or more, not {number}")
-    return b"%d" % number
 
 
 def _backoff(value: Any) -> bytes:
@@ -101,7 +104,8 @@ _ENCODERS: Final[dict[str, Callable[[Any], bytes]]] = {
     "announce": _flag,
     "title": _text,
     "claim_timeout": _seconds("claim_timeout"),
-    "max_attempts": _max_attempts,
+    "max_attempts": _number("max_attempts", "attempts", "no limit"),
+    "history": _number("history", "events", "none are kept"),
     "backoff": _backoff,
     "peer_timeout": _seconds("peer_timeout"),
     "result_ttl": _seconds("result_ttl", zero=True),

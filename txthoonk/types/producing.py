@@ -10,8 +10,7 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 from txthoonk._deferred import first_failure
 from txthoonk.keys import encode
 from txthoonk.together import Together
-from txthoonk.types.base import ItemId, Owner, new_id
-from txthoonk.types.items import given
+from txthoonk.types.base import ItemId, Owner, given, new_id
 from txthoonk.types.operating import Operated
 from txthoonk.types.waiting import side
 

@@ -8,8 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from txthoonk.keys import decode, encode
-from txthoonk.types.base import ItemId, Owner, new_id
-from txthoonk.types.items import given
+from txthoonk.types.base import ItemId, Owner, given, new_id
 from txthoonk.types.waiting import WaitingFeed, side, texts
 
 __all__ = ["Queue"]

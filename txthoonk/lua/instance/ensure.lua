@@ -40,7 +40,7 @@ elseif exists and wanted == 'feed' and stored == 'list' then
   return redis.error_reply('WRONGFEEDTYPE its ids are a list, so it is no feed')
 end
 -- An empty value takes these away; a title, or an entry of somebody's own, may be empty.
-local removable = ' max_length claim_timeout max_attempts backoff peer_timeout result_ttl '
+local removable = ' max_length history claim_timeout max_attempts backoff peer_timeout result_ttl '
 local set, unset = {}, {}
 for i = 1, #options, 2 do
   if options[i + 1] == '' and string.find(removable, ' ' .. options[i] .. ' ', 1, true) then

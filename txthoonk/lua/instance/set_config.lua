@@ -18,7 +18,7 @@ if redis.call('SISMEMBER', feeds, name) == 0 then
 end
 local kind = redis.call('HGET', config, 'type')
 -- An empty value takes these away; a title, or an entry of somebody's own, may be empty.
-local removable = ' max_length claim_timeout max_attempts backoff peer_timeout result_ttl '
+local removable = ' max_length history claim_timeout max_attempts backoff peer_timeout result_ttl '
 local set, unset = {}, {}
 for i = 1, #options, 2 do
   if options[i] == 'type' and kind and options[i + 1] ~= kind then
