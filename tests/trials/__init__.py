@@ -1,0 +1,1 @@
+"""What followers are put through, at any length: ``python -m tests.trials --help``."""
