@@ -177,6 +177,11 @@ FEED_SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
             reply=[b"5", b"8", 1, ANY, ANY],
         ),
     ),
+    "live/forget": (
+        shrinks(*FULL, *CHANGED, args=(b"5",)),
+        reads(*FULL, *CHANGED, args=(b"6",), reply=0),
+        reads(args=(b"5",), reply=0),
+    ),
     "live/read": (
         reads(
             args=looks("", "0", page=9, proof=1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given
@@ -63,7 +64,8 @@ class InboxTests(TestCase):
 
     def inbox(self, events: int = 100, size: int = 100_000) -> Inbox:
         """An inbox for the handler."""
-        return Inbox(self.deliver, Budget(events, size), self.be_idle)
+        receiver = SimpleNamespace(_deliver=self.deliver, _work=self.be_idle)
+        return Inbox(receiver, Budget(events, size))
 
     def deliver(self, item: Any) -> Any:
         self.got.append(item)
@@ -128,7 +130,7 @@ class InboxTests(TestCase):
                 inbox.put("e")
             return first if item == "a" else None
 
-        inbox._deliver = deliver
+        inbox._receiver._deliver = deliver
         for item in "abcd":
             inbox.put(item)
         first.callback(None)
@@ -145,7 +147,7 @@ class InboxTests(TestCase):
             self.got.append(item)
             return first if item == 0 else succeed(None)
 
-        inbox._deliver = deliver
+        inbox._receiver._deliver = deliver
         for item in range(5000):
             inbox.put(item)
         first.callback(None)
@@ -217,8 +219,8 @@ class InboxTests(TestCase):
             got.append(item)
             return {"a0": one, "b0": other}.get(item)
 
-        first = Inbox(deliver, budget, self.be_idle)
-        second = Inbox(deliver, budget, self.be_idle)
+        first = Inbox(SimpleNamespace(_deliver=deliver, _work=self.be_idle), budget)
+        second = Inbox(SimpleNamespace(_deliver=deliver, _work=self.be_idle), budget)
         for item in ("a0", "a1", "a2"):
             first.put(item)
         for item in ("b0", "b1"):

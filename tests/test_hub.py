@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.helpers import Heard
 from txthoonk.errors import ConnectionLost, NotConnected, PermissionDenied
 from txthoonk.globs import compile_glob
-from txthoonk.pubsub import Hub, Listener
+from txthoonk.listener import Listener
+from txthoonk.pubsub import Hub
 
 
 class FakeConnection:

@@ -193,6 +193,7 @@ class InRedisTests(ThoonkTestCase):
         feed = self.thoonk.feed("a")
         await feed.publish("item", "1")
         await self.settle(elsewhere)
+        await until(lambda: len(everything) >= 5)
         self.assertEqual(heard, [Published("a", "1", "item")])
         channels = [channel for channel, _ in everything]
         ours = ["tx.feed.event:0:a", "tx.feed.under:0:a"]

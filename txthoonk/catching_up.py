@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
-from txthoonk.changes import Copy, make_copy, read_head
-from txthoonk.errors import FeedDoesNotExist, WrongFeedType
+from txthoonk.changes import Copy, make_copy
+from txthoonk.errors import (
+    FeedDoesNotExist,
+    OutOfMemory,
+    PermissionDenied,
+    ReadOnly,
+    WrongFeedType,
+)
 from txthoonk.events import FeedDeleted, Resync
 from txthoonk.hearing import NOWHERE
-from txthoonk.keys import encode
+from txthoonk.keys import decode, encode
 from txthoonk.reading import NOT_FEEDS, Reading, State
+from txthoonk.scripts import script
 from txthoonk.working import Working
 
 __all__ = ["ITEM", "CatchingUp"]
@@ -24,6 +32,9 @@ __all__ = ["ITEM", "CatchingUp"]
 ITEM: Final = 250
 #: How many items a feed may have whose digest is compared whenever it is looked at.
 PROVED: Final = 20_000
+
+#: Events that are made together.
+PART: Final = 100
 
 
 class CatchingUp(Working):
@@ -45,6 +56,7 @@ class CatchingUp(Working):
             return
         deleted, self._deleted = self._deleted, False
         if not state.exists or state.kind in NOT_FEEDS:
+            await self._forget(state)
             self._vanish(deleted, state.kind in NOT_FEEDS)
         elif state.lost:
             await self._read_anew(state.lost)
@@ -62,7 +74,7 @@ class CatchingUp(Working):
 
     def _reshape(self, state: State) -> None:
         """What the ids of a feed are is not known as long as it has none."""
-        right = make_copy(state.form)
+        right = make_copy(state.form, self._maker.exact)
         if type(right) is not type(self.copy) and (state.count or not self.copy.items):
             right.extend(self.copy.items)
             right.raw = self.copy.raw
@@ -80,7 +92,7 @@ class CatchingUp(Working):
                 await self._inbox.room(len(change))
             if self.stopped:
                 break
-            self.epoch = epoch
+            self.epoch = decode(epoch)
             self._receive(change, head, int(number), verb, position, rest)
 
     def _differs(self, state: State, whole: bool) -> bool:
@@ -116,6 +128,7 @@ class CatchingUp(Working):
         except (FeedDoesNotExist, WrongFeedType):
             if not self._has_copy:
                 raise
+            await self._forget(await reading.read())
             self._vanish(self._deleted)
             return
         except BaseException:
@@ -127,7 +140,7 @@ class CatchingUp(Working):
         self._seen, self._deleted, self._gone = True, False, False
         self._doubt, self._was_cut = "", False
         place = state.position()
-        self._received, self.epoch = state.revision, encode(state.epoch)
+        self._received, self.epoch = state.revision, state.epoch
         self._head, self._publishes = place, state.publishes
         if self._has_copy:
             self.healed += 1
@@ -148,12 +161,22 @@ class CatchingUp(Working):
             started.callback(self)
         if reason and not self.stopped:
             self._inbox.put((Resync(self.name, reason, self.revision), None, None))
-        for change in missed:
-            if self._inbox.busy:
-                await self._inbox.room(len(change))
-            if not self.stopped:
-                head = change[: change.index(b"\x00")]
-                self._inbox.put((self._maker.event(change), None, head), len(change))
+        inbox = self._inbox
+        for at in range(0, len(missed), PART):
+            part = missed[at : at + PART]
+            for change, event in zip(part, self._maker.events(part), strict=True):
+                if inbox.busy:
+                    await inbox.room(len(change))
+                if self.stopped:
+                    return
+                if inbox.busy:
+                    head = change[: change.index(b"\x00")]
+                    inbox.put((event, None, head), len(change))
+                else:
+                    self._told = change
+                    outcome = self._tell(event)
+                    if outcome is not None:
+                        inbox.wait_for(outcome)
 
     async def _missed(self, reading: Reading, state: State, reason: str) -> tuple[list[bytes], str]:
         """The changes between a token and the copy, or why they are not known."""
@@ -167,7 +190,14 @@ class CatchingUp(Working):
             return [], "epoch"
         if at.publishes >= 0 and _uncounted(at.publishes, changes, now.publishes):
             return [], "foreign"
-        return [change for change in changes if read_head(change).revision <= state.revision], ""
+        return changes[: state.revision - at.revision], ""
+
+    async def _forget(self, state: State) -> None:
+        """Remove the revisions of a feed that is gone, if other programs have left them."""
+        if state.epoch and not self._gone:
+            forget = script("live/forget").bind(self.keys(), self.name)
+            with suppress(OutOfMemory, PermissionDenied, ReadOnly):  # others may
+                await forget(self._place.redis, [encode(state.epoch)])
 
     def _vanish(self, told: bool, is_other: bool = False) -> None:
         """The feed is gone.
@@ -181,11 +211,11 @@ class CatchingUp(Working):
         if self._gone and not dropped:
             return
         self._gone = True
-        self._received, self.epoch, self._head, self._publishes = 0, b"", NOWHERE, 0
+        self._received, self.epoch, self._head, self._publishes = 0, "", NOWHERE, 0
         self.healed += 1
         if self._seen:
             event = FeedDeleted(self.name) if told else Resync(self.name, "deleted", 0)
-            self._inbox.put((event, Copy(), NOWHERE))
+            self._inbox.put((event, Copy(self._maker.exact), NOWHERE))
         if self._on_vanished is not None:
             self._on_vanished(self, is_other)
 
@@ -198,9 +228,10 @@ def _uncounted(publishes: int, changes: list[bytes], now: int) -> int:
     :param now: the counter.
     """
     owed = 0
-    for head in map(read_head, changes):
-        if head.publishes:
-            owed, publishes = owed + head.publishes - publishes, head.publishes
-        if head.verb.startswith((b"publish", b"edit")):
+    for change in changes:
+        _, _, _, counted, verb = change[: change.index(b"\x00")].split(b" ")
+        if counted != b"0":
+            owed, publishes = owed + int(counted) - publishes, int(counted)
+        if verb.startswith((b"publish", b"edit")):
             owed = max(owed - 1, 0)  # not everybody counts what goes beside another item
     return owed + now - publishes

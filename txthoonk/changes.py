@@ -69,6 +69,23 @@ class Maker:
         revision, _, _, _, verb = head.split(b" ")
         return self.make(int(revision), verb, position, rest)
 
+    def events(self, changes: list[bytes]) -> list[Event]:
+        """The events that many changes are."""
+        events: list[Event] = []
+        for change in changes:
+            # What follows is event() without its calls, for the most of them.
+            if self._is_text:
+                head, position, id, *item = change.decode("utf-8", "surrogateescape").split(
+                    "\x00", 3
+                )
+                number, _, _, _, verb = head.split(" ")
+                if verb == "publish" or verb == "edit":
+                    kind = Published if verb == "publish" else Edited
+                    events.append(kind(self._feed, id, item[0], int(number), position or None))
+                    continue
+            events.append(self.event(change))
+        return events
+
     def make(self, revision: int, verb: bytes, position: bytes, rest: bytes) -> Event:
         """The same of its parts."""
         place = position.decode("utf-8", "surrogateescape") if position else None
@@ -95,17 +112,22 @@ class Maker:
             return ItemError(self._feed, id, f"{type(error).__name__}: {error}")
 
 
+#: Of all copies that need no bytes: there may be very many, and small ones.
+NO_BYTES: Final[dict[str, bytes]] = {}
+
+
 class Copy:
     """The items of a feed, in order.
 
-    :ivar raw: id -> its bytes, where the serializer would not make the same ones again.
+    :param exact: whether the serializer would make the same bytes of an item again.
+    :ivar raw: id -> its bytes, where it would not.
     """
 
     __slots__ = ("items", "raw")
 
-    def __init__(self) -> None:
+    def __init__(self, exact: bool = True) -> None:
         self.items: dict[str, Any] = {}
-        self.raw: dict[str, bytes] = {}
+        self.raw: dict[str, bytes] = NO_BYTES if exact else {}
 
     @property
     def ids(self) -> list[str]:
@@ -154,8 +176,8 @@ class SortedCopy(Copy):
 
     __slots__ = ("_is_sorted", "_order")
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, exact: bool = True) -> None:
+        super().__init__(exact)
         self._order: list[str] = []
         self._is_sorted = True
 
@@ -222,6 +244,6 @@ def _index(ids: list[str], position: str) -> int:
     return len(ids)
 
 
-def make_copy(stored: bytes) -> Copy:
+def make_copy(stored: bytes, exact: bool = True) -> Copy:
     """An empty copy of a feed whose ids Redis has as a value of that type."""
-    return SortedCopy() if stored == b"list" else Copy()
+    return SortedCopy(exact) if stored == b"list" else Copy(exact)

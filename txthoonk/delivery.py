@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from inspect import iscoroutine
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -51,26 +50,34 @@ class Budget:
         self._size += size
 
 
+class Receiver(Protocol):
+    """Whose inbox it is."""
+
+    def _deliver(self, item: Any) -> object:
+        """Get what has waited; what it returns is waited for if it is a Deferred or a coroutine.
+
+        It must not raise an exception, nor may that fail.
+        """
+
+    def _work(self) -> None:
+        """Nothing waits any more."""
+
+
 class Inbox:
     """What waits while a handler is at work; then one after the other.
 
-    :param deliver: gets each; what it returns is waited for if it is a Deferred or a coroutine.
-        It must not raise an exception, nor may that fail.
+    :param receiver: gets each.
     :param budget: what may wait.
-    :param idle: called when nothing waits any more.
     """
 
     __slots__ = (
-        *("_at_work", "_budget", "_deliver", "_drained", "_held", "_idle", "_queue", "_size"),
+        *("_at_work", "_budget", "_drained", "_held", "_queue", "_receiver", "_size"),
         *("_turning", "busy", "overflown"),
     )
 
-    def __init__(
-        self, deliver: Callable[[Any], object], budget: Budget, idle: Callable[[], object]
-    ) -> None:
-        self._deliver = deliver
+    def __init__(self, receiver: Receiver, budget: Budget) -> None:
+        self._receiver = receiver
         self._budget = budget
-        self._idle = idle
         self._queue: deque[tuple[Any, int]] | None = None
         self._size = 0
         #: Whether the handler is at work, or something waits for it.
@@ -83,7 +90,7 @@ class Inbox:
     def put(self, item: Any, size: int = 0) -> None:
         """Deliver, now or when it is its turn."""
         if not self.busy:
-            self.wait_for(self._deliver(item))
+            self.wait_for(self._receiver._deliver(item))
         elif not self.overflown:
             size += OVERHEAD
             if self._queue is None:
@@ -148,7 +155,7 @@ class Inbox:
             item, size = self._queue.popleft()
             self._size -= size
             self._budget.give_back(1, size)
-            self.wait_for(self._deliver(item))
+            self.wait_for(self._receiver._deliver(item))
         self._turning = False
         if not self._at_work:
             self.busy = False
@@ -156,4 +163,4 @@ class Inbox:
             drained, self._drained = self._drained, None
             if drained is not None:
                 drained.callback(None)
-            self._idle()
+            self._receiver._work()

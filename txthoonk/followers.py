@@ -11,7 +11,8 @@ from twisted.internet.task import LoopingCall
 from txthoonk._deferred import first_failure, ignore
 from txthoonk.following import Follower
 from txthoonk.keys import DELFEED, NEWFEED, decode
-from txthoonk.pubsub import Hub, Listener, as_it_is
+from txthoonk.listener import Listener, as_it_is
+from txthoonk.pubsub import Hub
 from txthoonk.reading import server_id
 from txthoonk.working import Place
 
@@ -48,8 +49,7 @@ class Followers:
         self.place = place
         self.hub = hub
         self._interval = check_interval
-        self._by_name: dict[str, list[Follower]] = {}
-        self._listeners: dict[Follower, Listener] = {}
+        self._by_name: dict[str, tuple[Follower, ...]] = {}
         self._patterns: dict[Pattern, None] = {}
         self._checks: LoopingCall | None = None
         self._instance = Listener(
@@ -64,22 +64,21 @@ class Followers:
         :param listens: whether it hears its feed's messages by itself.
         :returns: fires when Redis has confirmed that.
         """
-        self._by_name.setdefault(follower.name, []).append(follower)
+        self._by_name[follower.name] = (*self._by_name.get(follower.name, ()), follower)
         if not listens:
             return succeed(None)
-        listener = self._listeners[follower] = follower.listener(follower.keys())
-        return self.hub.add(listener)
+        follower.listens = True
+        return self.hub.add(follower)
 
     def forget(self, follower: Follower) -> None:
         """It need not hear of anything any more."""
-        followers = self._by_name.get(follower.name, [])
-        if follower in followers:
-            followers.remove(follower)
-            if not followers:
-                del self._by_name[follower.name]
-        listener = self._listeners.pop(follower, None)
-        if listener is not None:
-            self.hub.remove(listener)
+        followers = self._by_name.pop(follower.name, ())
+        others = tuple(each for each in followers if each is not follower)
+        if others:
+            self._by_name[follower.name] = others
+        if follower.listens:
+            follower.listens = False
+            self.hub.remove(follower)
 
     def stop_following(self, follower: Follower) -> None:
         """Call its handler no more."""

@@ -51,7 +51,7 @@ class Follower(CatchingUp):
         self._suspects, self._doubt = None, ""
         at = self._received
         doubted = list(copy) if doubt else [id for id in suspects if id in copy.items]
-        args = [self.epoch, b"%d" % at, doubt.encode(), b"%d" % self._publishes]
+        args = [encode(self.epoch), b"%d" % at, doubt.encode(), b"%d" % self._publishes]
         args.append(b"%d" % len(doubted))
         for id in doubted:
             args += (encode(id), hashlib.sha1(self._raw(id)).hexdigest().encode())
@@ -119,7 +119,7 @@ class Follower(CatchingUp):
         reading, at = self._reading(), self.position(told=False)
         copy, state = await reading.load()
         now, changes = await reading.changes(at)
-        if now.lost or encode(state.epoch) != self.epoch or self.stopped:
+        if now.lost or state.epoch != self.epoch or self.stopped:
             return  # that is found out when it is read once more
         await self._take([each for each in changes if read_head(each).revision <= state.revision])
         if self._received != state.revision or self._inbox.busy:

@@ -19,9 +19,9 @@ from twisted.python.failure import Failure
 from txthoonk.changes import ADOPTED, Copy, Head, Maker, SortedCopy
 from txthoonk.delivery import Budget, Inbox
 from txthoonk.events import Published
-from txthoonk.keys import FeedKeys
+from txthoonk.keys import FeedKeys, decode, encode
+from txthoonk.listener import NONE, as_it_is
 from txthoonk.positions import Position
-from txthoonk.pubsub import Listener, as_it_is
 from txthoonk.serializers import SERIALIZERS, Serializer
 
 __all__ = ["Hearing"]
@@ -54,7 +54,8 @@ class Hearing:
     __slots__ = (
         *("_buffer", "_buffered", "_doubt", "_foreign", "_gone", "_handler", "_head", "_inbox"),
         *("_is_text", "_maker", "_publishes", "_received", "_stale", "_suspects", "_told"),
-        *("_twin", "_twin_place", "_unsure", "copy", "epoch", "name", "revision", "stopped"),
+        *("_twin", "_twin_place", "_unsure", "copy", "epoch", "listens", "name", "revision"),
+        "stopped",
     )
 
     def __init__(
@@ -69,18 +70,20 @@ class Hearing:
         self._handler = handler
         self._maker = Maker(name, serializer)
         self._is_text = serializer is SERIALIZERS["text"]
-        self._inbox = Inbox(self._deliver, budget, self._work)
+        self._inbox = Inbox(self, budget)
         self._foreign = foreign
         self.stopped = False
+        #: Whether messages come to it by its own subscription.
+        self.listens = False
         #: What the feed is, as far as the handler has been told; and where that is: the first
         #: part of a change, or a position that was read.
-        self.copy = Copy()
+        self.copy = Copy(self._maker.exact)
         self.revision = 0
-        self._told: bytes | Position = NOWHERE
+        self._told: bytes | str | Position = NOWHERE
         #: What has come: some may wait for the handler.
-        self.epoch = b""
+        self.epoch = ""
         self._received = 0
-        self._head: bytes | Position = NOWHERE
+        self._head: bytes | str | Position = NOWHERE
         #: How often something was published, if nobody else is there.
         self._publishes = 0
         #: Whether the feed has to be read, whether what is being read will not do, and what has
@@ -103,56 +106,74 @@ class Hearing:
         """Read the feed, if it has to be."""
         raise NotImplementedError
 
-    def listener(self, keys: FeedKeys) -> Listener:
-        """What hears the feed's messages."""
+    def keys(self) -> FeedKeys:
+        """The feed's keys."""
+        raise NotImplementedError
+
+    #: A follower is a listener, whose channels are made when they are asked for: an idle one
+    #: should be small.
+    patterns = NONE
+
+    def counts(self, pattern: bytes, channel: bytes) -> bool:
+        """It hears by no pattern."""
+        return False
+
+    @property
+    def channels(self) -> dict[bytes, Any]:
+        """What it hears the feed's messages on."""
+        keys = self.keys()
         channels: dict[bytes, Any] = {keys.event_channel: (as_it_is, self.message)}
         if self._foreign:
             heard = (as_it_is, self.contract_message)
             for kind in ("publish", "edit", "retract", "position"):
                 channels[getattr(keys, f"{kind}_channel")] = heard
-        return Listener(channels)
+        return channels
 
     # -- messages ---------------------------------------------------------------------------
 
     def message(self, change: bytes) -> None:
         """A change came."""
-        head, position, rest = change.split(b"\x00", 2)
         # What follows is _heard for most changes, without its calls: the next one of a feed of
         # texts, a new item at its end, for a handler that is not at work.
         revision = self._received + 1
+        text = change.decode("utf-8", "surrogateescape")
+        head, position, id, *item = text.split("\x00", 3)
+        number, epoch, _, _, verb = head.split(" ")
+        copy = self.copy
         if (
-            head.endswith(b" publish")
-            and not position
-            and head.startswith(b"%d %b " % (revision, self.epoch))
+            verb == "publish"
+            and number == f"{revision}"
+            and epoch == self.epoch
+            and not (position or self._unsure or self.stopped or self._inbox.busy)
             and self._is_text
-            and type(self.copy) is Copy
-            and not (self._unsure or self.stopped or self._inbox.busy)
+            and type(copy) is Copy
         ):
             if self._foreign:
-                self._twin, self._twin_place = rest, None
+                self._twin, self._twin_place = change[len(head) + 2 :], None
             self._received = self.revision = revision
             self._head = self._told = head
             self._publishes += 1
-            id, _, item = rest.decode("utf-8", "surrogateescape").partition("\x00")
-            items = self.copy.items
-            if id in items:
-                del items[id]
-            items[id] = item
+            items = copy.items
+            before = len(items)
+            items[id] = item[0]
+            if len(items) == before:
+                items[id] = items.pop(id)
             try:
-                outcome = self._handler(Published(self.name, id, item, revision))
+                outcome = self._handler(Published(self.name, id, item[0], revision))
             except Exception:
                 self._failed(Failure())
                 return
             if outcome is not None:
                 self._inbox.wait_for(self._outcome(outcome))
         else:
-            self._heard(change, head, position, rest)
+            self._heard(change, *change.split(b"\x00", 2))
 
     def _heard(self, change: bytes, head: bytes, position: bytes, rest: bytes) -> None:
         """The same of any change, in parts and whole."""
         if self.stopped:
             return
-        number, epoch, _, _, verb = head.split(b" ")
+        number, epoch_there, _, _, verb = head.split(b" ")
+        epoch = decode(epoch_there)
         if self._foreign:
             self._expect(verb, position, rest)
         if self._unsure:
@@ -322,6 +343,10 @@ class Hearing:
         :param server: that it is a position on.
         """
         head = self._told if told else self._head
+        if isinstance(head, str):
+            head = encode(head)
+        if isinstance(head, bytes):
+            head = head.partition(b"\x00")[0]  # of a change that is replayed
         if isinstance(head, Position):
             return Position(head.revision, head.epoch, head.digest, head.publishes, server)
         read = Head(head)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from inspect import iscoroutine
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
-from txthoonk._deferred import first_failure, ignore, returns_deferred
+from txthoonk._deferred import first_failure, ignore
 from txthoonk.delivery import Budget
 from txthoonk.errors import FeedDoesNotExist, WrongFeedType
 from txthoonk.events import FeedDeleted
@@ -18,6 +18,7 @@ from txthoonk.followers import Followers
 from txthoonk.following import Follower
 from txthoonk.globs import compile_glob
 from txthoonk.keys import FEEDS, SEGMENTS, FeedKeys, decode, encode
+from txthoonk.listener import Listener, as_it_is
 from txthoonk.positions import (
     Position,
     pack_position,
@@ -25,7 +26,6 @@ from txthoonk.positions import (
     read_position,
     read_positions,
 )
-from txthoonk.pubsub import Listener, as_it_is
 from txthoonk.serializers import Serializer
 
 __all__ = ["LiveFeed", "LivePattern", "follow", "follow_pattern"]
@@ -300,12 +300,15 @@ class LivePattern(Mapping[str, LiveFeed]):
             self._gone = list(resume.keys() - names)
         for name in new | self._early:
             self.born(name)
-        tokens = DeferredSemaphore(AT_ONCE)
-        starting = [tokens.run(self._start, follower) for follower in known]
+        left = iter(known)
+        starting = [Deferred.fromCoroutine(self._start_all(left)) for _ in range(AT_ONCE)]
         await gatherResults(starting, consumeErrors=True).addErrback(first_failure)
         return self
 
-    @returns_deferred
+    async def _start_all(self, left: Iterator[Follower]) -> None:
+        for follower in left:
+            await self._start(follower)
+
     async def _start(self, follower: Follower) -> None:
         if not self.stopped:
             try:

@@ -20,116 +20,13 @@ from twisted.python.failure import Failure
 from txthoonk._deferred import first_failure, ignore
 from txthoonk.errors import NotConnected, ServerError
 from txthoonk.events import TextReader
-from txthoonk.globs import compile_glob
+from txthoonk.listener import Handler, Hears, Read, Wish, as_it_is
 from txthoonk.redis import RedisSubscriber
 
-__all__ = ["Hub", "Listener", "Wish", "as_it_is"]
-
-#: Makes of a payload what handlers get; handlers with the same one share what it made.
-Read = Callable[[bytes], Any]
-#: Gets what a ``Read`` made; may return a Deferred or a coroutine.
-Handler = Callable[[Any], object]
-#: Says of a channel that matches a pattern how its messages are read, and what is called.
-Choose = Callable[[bytes], tuple[Read, Handler]]
+__all__ = ["Hub"]
 
 #: Channels of one SUBSCRIBE when a connection takes over.
 BATCH = 1000
-
-
-def as_it_is(payload: bytes) -> bytes:
-    """Reads nothing: the handler gets the payload. It must not raise an exception."""
-    return payload
-
-
-class Listener:
-    """Someone who hears messages on channels and on patterns of channels.
-
-    A message reaches it once, however many of these match.
-
-    :param channels: channel -> how its messages are read, and what is called.
-    :param patterns: pattern -> the same, by channel.
-    """
-
-    __slots__ = ("channels", "order", "patterns")
-
-    def __init__(
-        self,
-        channels: dict[bytes, tuple[Read, Handler]],
-        patterns: dict[bytes, Choose] | None = None,
-    ) -> None:
-        self.channels = channels
-        self.patterns = patterns or {}
-        #: Redis sends a message once for the channel and once for each pattern: the first of
-        #: these that matches is the one that counts.
-        self.order = tuple(self.patterns)
-
-    def counts(self, pattern: bytes, channel: bytes) -> bool:
-        """Whether *pattern* is the one by which this listener hears of *channel*."""
-        if channel in self.channels:
-            return False
-        if len(self.order) == 1:
-            return True
-        for each in self.order:
-            if each == pattern or compile_glob(each).fullmatch(channel):
-                break
-        return each == pattern
-
-
-class Wish:
-    """A channel or pattern that someone wants to hear."""
-
-    __slots__ = ("asked", "calls", "confirmed", "listeners", "name", "waiting")
-
-    def __init__(self, name: bytes) -> None:
-        self.name = name
-        self.listeners: tuple[Listener, ...] = ()
-        #: How a message is read (None: as for the one before), what is called, and for whom;
-        #: None until it is needed.
-        self.calls: tuple[tuple[Read | None, Handler, Listener], ...] | None = None
-        #: Whether this connection was asked for it, and has confirmed it.
-        self.asked = self.confirmed = False
-        self.waiting: list[Deferred[None]] | None = None
-
-    def group(self) -> tuple[tuple[Read | None, Handler, Listener], ...]:
-        """Make ``calls``: those who read alike come together."""
-        groups: dict[Read, list[tuple[Handler, Listener]]] = {}
-        for listener in self.listeners:
-            read, handler = listener.channels[self.name]
-            groups.setdefault(read, []).append((handler, listener))
-        self.calls = tuple(
-            (None if i else read, *call)
-            for read, calls in groups.items()
-            for i, call in enumerate(calls)
-        )
-        return self.calls
-
-    def when_confirmed(self) -> Deferred[None]:
-        """Fires when Redis has confirmed it, at once if it has."""
-        done: Deferred[None] = Deferred(self._give_up)
-        if self.confirmed:
-            done.callback(None)
-        else:
-            self.waiting = [*(self.waiting or ()), done]
-        return done
-
-    def _give_up(self, done: Deferred[None]) -> None:
-        if self.waiting and done in self.waiting:
-            self.waiting.remove(done)
-
-    def confirm(self) -> None:
-        self.confirmed = True
-        waiting, self.waiting = self.waiting, None
-        for each in waiting or ():
-            if not each.called:  # one may give up another
-                each.callback(None)
-
-    def refuse(self, error: Exception) -> bool:
-        """Fail all that wait for it; says whether there were any."""
-        waiting, self.waiting = self.waiting, None
-        for each in waiting or ():
-            if not each.called:
-                each.errback(copy(error))
-        return bool(waiting)
 
 
 class Hub:
@@ -154,8 +51,9 @@ class Hub:
         self._connection: RedisSubscriber | None = None
         self._why: Exception | None = None
         self._refusal: Exception | None = None
-        self._channels: dict[bytes, Wish] = {}
-        self._patterns: dict[bytes, Wish] = {}
+        #: What Redis has confirmed, with one listener, is that listener alone: most are so.
+        self._channels: dict[bytes, Wish | Hears] = {}
+        self._patterns: dict[bytes, Wish | Hears] = {}
         #: Channels with one listener, who reads text: class of the events, feed, handler.
         self._direct: dict[bytes, tuple[Callable[..., Any], str, Handler]] = {}
         #: The same for one that reads nothing.
@@ -180,11 +78,12 @@ class Hub:
         """
         connection.messageReceived = self.message  # type: ignore[method-assign,assignment]  # no keywords
         connection.patternMessageReceived = self.pattern_message  # type: ignore[method-assign,assignment]  # no keywords
+        connection.raw = self._raw
         self._connection = connection
         connection.when_lost().addCallback(self._detach, connection)
         steps = []
         for wishes in (self._channels, self._patterns):
-            wanted = list(wishes.values())
+            wanted = self._wishes(wishes)
             batches = [wanted[i : i + BATCH] for i in range(0, len(wanted), BATCH)]
             steps += [self._ask(connection, wishes, batch) for batch in batches]
         return gatherResults(steps, consumeErrors=True).addCallbacks(
@@ -200,25 +99,46 @@ class Hub:
         if self._connection is connection:
             self._connection = None
             self._why = why
-            for wish in self._wishes():
-                wish.asked = wish.confirmed = False
+            for wishes in (self._channels, self._patterns):
+                for name in list(wishes):
+                    wish = self._wish(wishes, name)
+                    wish.asked = wish.confirmed = False
             for handler in tuple(self.when_detached):
                 handler()
 
     def _lost(self) -> Exception:
         return NotConnected(f"no connection to Redis: {self._why or 'none was made yet'}")
 
-    def _wishes(self) -> list[Wish]:
-        return [*self._channels.values(), *self._patterns.values()]
+    @staticmethod
+    def _wishes(wishes: dict[bytes, Wish | Hears]) -> list[Wish]:
+        """Those that are more than their listener."""
+        return [each for each in wishes.values() if isinstance(each, Wish)]
+
+    @staticmethod
+    def _wish(wishes: dict[bytes, Wish | Hears], name: bytes) -> Wish:
+        """A channel or pattern that someone wants to hear, made if nobody did."""
+        wish = wishes.get(name)
+        if not isinstance(wish, Wish):
+            listener, wish = wish, Wish(name)
+            wishes[name] = wish
+            if listener is not None:
+                wish.listeners = (listener,)
+                wish.asked = wish.confirmed = True
+        return wish
 
     def _ask(
-        self, connection: RedisSubscriber, wishes: dict[bytes, Wish], wanted: list[Wish]
+        self,
+        connection: RedisSubscriber,
+        wishes: dict[bytes, Wish | Hears],
+        wanted: list[Wish],
     ) -> Deferred[Any]:
         """Subscribe; fires when Redis has answered, fails if the connection broke instead."""
 
         def confirmed(_: object) -> None:
             for wish in wanted:
                 wish.confirm()
+                if len(wish.listeners) == 1 and wishes.get(wish.name) is wish:
+                    wishes[wish.name] = wish.listeners[0]
 
         def refused(failure: Failure) -> Any:
             error = failure.value
@@ -242,7 +162,7 @@ class Hub:
 
     # -- what is wanted ---------------------------------------------------------------------
 
-    def add(self, listener: Listener) -> Deferred[Listener]:
+    def add(self, listener: Hears) -> Deferred[Any]:
         """Let *listener* hear.
 
         :returns: fires with it when Redis has confirmed all it wants; what is published from
@@ -265,7 +185,7 @@ class Hub:
         confirmed.addTimeout(self._timeout, self._get_reactor(), self._late)
         return confirmed.addCallbacks(lambda _: listener, failed)
 
-    def keep(self, listener: Listener) -> None:
+    def keep(self, listener: Hears) -> None:
         """Let *listener* hear whenever there is a connection, whether or not there is one now."""
         self._want(self._channels, listener.channels, listener)
         self._want(self._patterns, listener.patterns, listener)
@@ -275,7 +195,7 @@ class Hub:
             raise self._not_connected()
         raise NotConnected(f"Redis has not confirmed the subscription in {seconds:g} seconds")
 
-    def remove(self, listener: Listener) -> None:
+    def remove(self, listener: Hears) -> None:
         """Let *listener* hear no more, from this moment."""
         self._drop(self._channels, listener.channels, listener)
         self._drop(self._patterns, listener.patterns, listener)
@@ -287,7 +207,7 @@ class Hub:
 
     def give_up(self, error: Exception) -> None:
         """Fail all that wait for Redis."""
-        for wish in self._wishes():
+        for wish in (*self._wishes(self._channels), *self._wishes(self._patterns)):
             wish.refuse(error)
 
     def accept(self) -> None:
@@ -295,13 +215,11 @@ class Hub:
         self._refusal = None
 
     def _want(
-        self, wishes: dict[bytes, Wish], names: Iterable[bytes], listener: Listener
+        self, wishes: dict[bytes, Wish | Hears], names: Iterable[bytes], listener: Hears
     ) -> list[Wish]:
         wanted, new = [], []
         for name in names:
-            wish = wishes.get(name)
-            if wish is None:
-                wish = wishes[name] = Wish(name)
+            wish = self._wish(wishes, name)
             if not wish.asked:
                 new.append(wish)
             wish.listeners = (*wish.listeners, listener)
@@ -311,11 +229,15 @@ class Hub:
             self._ask(self._connection, wishes, new).addErrback(ignore)
         return wanted
 
-    def _drop(self, wishes: dict[bytes, Wish], names: Iterable[bytes], listener: Listener) -> None:
+    def _drop(
+        self, wishes: dict[bytes, Wish | Hears], names: Iterable[bytes], listener: Hears
+    ) -> None:
         unwanted = []
         for name in names:
-            wish = wishes.get(name)
-            if wish is None or listener not in wish.listeners:
+            if name not in wishes:
+                continue
+            wish = self._wish(wishes, name)
+            if listener not in wish.listeners:
                 continue
             wish.listeners = tuple(each for each in wish.listeners if each is not listener)
             self._regroup(wish)
@@ -361,14 +283,16 @@ class Hub:
         wish = self._channels.get(channel)
         if wish is None:
             return
+        if not isinstance(wish, Wish):
+            how, handler = wish.channels[channel]
+            self._remember(channel, how, handler)
+            self._handle(handler, how(payload), channel)
+            return
         calls = wish.calls
         if calls is None:
             calls = wish.group()
-            read, handler, _ = calls[0]
-            if len(calls) == 1 and isinstance(read, TextReader):
-                self._direct[channel] = (read.event, read.feed, handler)
-            elif len(calls) == 1 and read is as_it_is:
-                self._raw[channel] = handler
+            if len(calls) == 1:
+                self._remember(channel, *calls[0][:2])
         for read, handler, listener in calls:
             if read is not None:
                 event = read(payload)
@@ -376,10 +300,22 @@ class Hub:
                 continue  # the handler before has stopped this one
             self._handle(handler, event, channel)
 
+    def _remember(self, channel: bytes, read: Read | None, handler: Handler) -> None:
+        """Know the only listener of a channel, if that is how most of them read."""
+        if isinstance(read, TextReader):
+            self._direct[channel] = (read.event, read.feed, handler)
+        elif read is as_it_is:
+            self._raw[channel] = handler
+
     def pattern_message(self, pattern: bytes, channel: bytes, payload: bytes) -> None:
         """A message came on a channel that matches a pattern."""
         wish = self._patterns.get(pattern)
         if wish is None:
+            return
+        if not isinstance(wish, Wish):
+            if wish.counts(pattern, channel):
+                read, handler = wish.patterns[pattern](channel)
+                self._handle(handler, read(payload), channel)
             return
         for listener in tuple(wish.listeners):
             if listener in wish.listeners and listener.counts(pattern, channel):

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
+from txthoonk._deferred import ignore
 from txthoonk.changes import ADOPTED, Copy, Maker, SortedCopy, make_copy, read_head
 from txthoonk.errors import FeedDoesNotExist, HistoryLost, ServerError, WrongFeedType
 from txthoonk.events import Edited, Event, Moved, Published, Retracted
@@ -172,14 +173,14 @@ class Reading:
                 return loaded
         # It changes faster than pages come, or keeps no history: then in one piece.
         state = self.check(await self.read(page=ALL))
-        copy = make_copy(state.form)
+        copy = make_copy(state.form, self.maker.exact)
         self._append(copy, state.page or [])
         return copy, state
 
     async def _load_pages(self) -> tuple[Copy, State] | None:
         """The same page by page; None if what changed meanwhile is not known."""
         state = self.check(await self.read(page=PAGE))
-        copy = make_copy(state.form)
+        copy = make_copy(state.form, self.maker.exact)
         more, behind = self._append(copy, state.page or [])
         while more:
             at = state.position()
@@ -207,7 +208,8 @@ class Reading:
                 more, behind = self._append(copy, state.page or [])
             elif not state.events:
                 return None  # nobody says why the item before the page has gone
-        copy.raw = {id: copy.raw[id] for id in copy.items if id in copy.raw}
+        if not self.maker.exact:
+            copy.raw = {id: copy.raw[id] for id in copy.items if id in copy.raw}
         fits = len(copy.items) == min(state.count, state.items_there)
         return (copy, state) if fits else None
 
@@ -240,7 +242,7 @@ class Reading:
         self.check(state)
         if state.lost:
             raise HistoryLost(self._name, state.lost)
-        return [self.maker.event(change) for change in changes]
+        return self.maker.events(changes)
 
     async def changes(self, at: Position, proof: int = 0) -> tuple[State, list[bytes]]:
         """A look at the feed, with all changes since a position, however many.
@@ -255,19 +257,37 @@ class Reading:
         known = at.revision + len(changes)
         if changes and not state.lost and read_head(changes[-1]).revision != known:
             state.lost = "trimmed"
-        while not state.lost and known < state.revision:
-            entries = await self._redis.execute(
-                *("XRANGE", self._keys.history, f"{known + 1}-0", f"{state.revision}-0"),
-                *("COUNT", MOST),
-            )
-            for _, fields in entries:
-                known += 1
-                changes.append(fields[1])
-            if not entries or read_head(changes[-1]).revision != known:
-                state.lost = "trimmed"
+        if not state.lost and known < state.revision:
+            await self._read_on(state, known)
         if changes and not state.lost and not self._follow_each_other(at, state, changes):
             state.lost = "trimmed"
         return state, changes
+
+    async def _read_on(self, state: State, known: int) -> None:
+        """Read the changes behind those that came with the state: one page while another comes."""
+        starts = iter(range(known + 1, state.revision + 1, MOST))
+
+        def ask() -> Deferred[Any] | None:
+            start = next(starts, 0)
+            if not start:
+                return None
+            end = min(start + MOST - 1, state.revision)
+            args = ("XRANGE", self._keys.history, f"{start}-0", f"{end}-0")
+            return self._redis.execute(*args)
+
+        page, coming, changes = ask(), ask(), state.events
+        while page is not None:
+            entries = await page
+            page, coming = coming, ask()
+            changes += [fields[1] for _, fields in entries]
+            known = min(known + MOST, state.revision)
+            if not entries or read_head(changes[-1]).revision != known:
+                state.lost = "trimmed"
+                if page is not None:
+                    page.addErrback(ignore)
+                if coming is not None:
+                    coming.addErrback(ignore)
+                return
 
     @staticmethod
     def _follow_each_other(at: Position, state: State, changes: list[bytes]) -> bool:

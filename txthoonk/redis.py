@@ -6,9 +6,10 @@ and messages go to its handlers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
@@ -41,6 +42,9 @@ class RedisSubscriber(Redis):
 
     Assign :attr:`messageReceived` and :attr:`patternMessageReceived`, or override them.
     """
+
+    #: Channel -> what gets the payload instead of :attr:`messageReceived`; it must not fail.
+    raw: Mapping[bytes, Callable[[bytes], object]] = MappingProxyType({})
 
     def messageReceived(self, channel: bytes, message: bytes) -> None:
         """A message came on a channel that was subscribed to."""
@@ -87,13 +91,18 @@ class RedisSubscriber(Redis):
         reader.feed(data)
         outer, self._in_turn = self._in_turn, True
         gets, received, more = reader.gets, self.messageReceived, NO_MORE
+        raw = self.raw
         try:
             while (reply := gets()) is not more:
                 if type(reply) is list and reply:
                     kind = reply[0]
                     try:  # one bad handler or message must not end the connection
                         if kind == b"message":
-                            received(reply[1], reply[2])
+                            handler = raw.get(reply[1])
+                            if handler is not None:
+                                handler(reply[2])
+                            else:
+                                received(reply[1], reply[2])
                             continue
                         if kind == b"pmessage":
                             self.patternMessageReceived(reply[1], reply[2], reply[3])

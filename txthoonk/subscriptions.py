@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred
 from txthoonk.events import KINDS, Event, Kind, reader, split
 from txthoonk.globs import compile_glob
 from txthoonk.keys import FeedKeys, check_name, decode, encode
-from txthoonk.pubsub import Choose, Hub, Listener, Read
+from txthoonk.listener import Choose, Listener, Read
+from txthoonk.pubsub import Hub
 from txthoonk.serializers import Serializer, get_serializer
 
 __all__ = ["Handlers", "Subscription"]

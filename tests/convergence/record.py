@@ -118,6 +118,8 @@ class FeedRecord:
     def apply(self, change: Change) -> None:
         """Do it to ``ids`` and ``items``."""
         id, ids = change.id, self.ids
+        if change.verb == "position" and id not in ids:
+            return  # of an item of the peer's, which has no revision yet
         stays = self.is_sorted and change.verb == "edit" and id in ids
         if not stays and id in ids:
             ids.remove(id)
