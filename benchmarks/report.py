@@ -77,15 +77,17 @@ class Verdict:
 
     :ivar metric: that counted.
     :ivar against: the strongest of the others; empty if there are none to be.
-    :ivar ratio: median of the rounds' ratios.
-    :ivar spread: of these.
+    :ivar ratio: median of the rounds' ratios, or values.
+    :ivar low: the lowest of these.
+    :ivar high: the highest.
     """
 
     claim: Claim
     metric: str
     against: str
     ratio: float
-    spread: float
+    low: float
+    high: float
 
     @property
     def holds(self) -> bool:
@@ -97,10 +99,11 @@ class Verdict:
     def __str__(self) -> str:
         claim, metric = self.claim, METRICS[self.metric]
         what = f"{claim.what} {claim.metric.partition('_')[0]}".strip()
+        show = "{:.2f}".format if self.against else metric.show
         value = f"x {self.against}" if self.against else metric.unit
         return (
             f"{'holds' if self.holds else 'FAILS':6}{what:12} {claim.who} is "
-            f"{self.ratio:.2f} {value} (+-{self.spread / 2:.0%}); "
+            f"{show(self.ratio)} {value} ({show(self.low)} to {show(self.high)}); "
             f"promised: {'at least' if metric.more else 'at most'} {claim.bound:g}"
         )
 
@@ -144,7 +147,7 @@ class Report:
             for name, metric in METRICS.items():
                 if values := self.values(what, who, name):
                     middle = metric.show(median(values))
-                    cells.append(f"{middle:>9} {metric.unit} (+-{spread(values) / 2:3.0%})")
+                    cells.append(f"{middle:>9} {metric.unit} ({_apart(values, metric)})")
             lines.append(f"  {who:20}" + "  ".join(cells))
         return lines
 
@@ -158,7 +161,7 @@ class Report:
         mine = self._rounds(what, claim.who, metric)
         if mine and not claim.others:
             values = list(mine.values())
-            return Verdict(claim, metric, "", median(values), spread(values))
+            return Verdict(claim, metric, "", median(values), min(values), max(values))
         others = {who: self._rounds(what, who, metric) for who in claim.others}
         # Each round by itself, as the machine's speed drifts from one to the next.
         both = {who: mine.keys() & rounds.keys() for who, rounds in others.items()}
@@ -168,7 +171,14 @@ class Report:
         best = max if METRICS[metric].more else min
         against = best(others, key=lambda who: median(others[who].values()))
         ratios = [mine[number] / others[against][number] for number in sorted(both[against])]
-        return Verdict(claim, metric, against, median(ratios), spread(ratios))
+        return Verdict(claim, metric, against, median(ratios), min(ratios), max(ratios))
+
+
+def _apart(values: Sequence[float], metric: Metric) -> str:
+    """How far the rounds lie apart: of differences, which may be none, from where to where."""
+    if min(values) <= 0:
+        return f"{metric.show(min(values))} to {metric.show(max(values))}"
+    return f"+-{spread(values) / 2:3.0%}"
 
 
 def circumstances(server: Server, packages: Sequence[str]) -> Circumstances:
@@ -206,4 +216,5 @@ def keep(folder: Path, name: str, kept: Mapping[str, object], plots: Mapping[str
     (folder / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
     for plot, drawn in plots.items():
         (folder / f"{plot}.svg").write_text(drawn)
-    print(f"\nAll values are in {folder / name}.json, {' and '.join(plots)}.svg beside it.")
+    drawn = " and ".join(f"{plot}.svg" for plot in plots)
+    print(f"\nAll values are in {folder / name}.json, {drawn} beside it.")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import selectors
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from benchmarks.tools import ITEM, Process, Raw, Server, pack
-from txthoonk.keys import FeedKeys
+from txthoonk.keys import FeedKeys, encode
 from txthoonk.scripts import BoundScript, script
 
 FEED = "benchmark"
@@ -16,8 +16,8 @@ FEED = "benchmark"
 BLOCKS = 10
 _KEYS = FeedKeys(FEED.encode())
 
-#: The least that stores an item and tells of it; the client brings the score.
-BARE = """\
+#: The least that stores an item and tells of it as the contract says; the client brings the score.
+CONTRACT = """\
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[3])
 redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
 redis.call('INCR', KEYS[3])
@@ -25,15 +25,42 @@ redis.call('PUBLISH', ARGV[1], ARGV[3] .. '\\0' .. ARGV[4])
 return 1
 """
 
+#: The least that does what ours does: a revision of the feed and the item, the event with that
+#: revision and its epoch in a history of a thousand and on two more channels.
+_CHANGE = """\
+local function change(kind, rest)
+  local number = redis.call('HINCRBY', KEYS[4], 'revision', 1)
+  local event = number .. ' ' .. (redis.call('HGET', KEYS[4], 'epoch') or '0') .. kind .. rest
+  redis.call('XADD', KEYS[6], 'MAXLEN', %d, number .. '-0', 'e', event)
+  redis.call('PUBLISH', ARGV[6], event)
+  redis.call('PUBLISH', ARGV[7], ARGV[6] .. '\\0' .. event)
+  return number
+end
+"""
+_REST = """\
+redis.call('ZADD', KEYS[1], ARGV[2], ARGV[3])
+redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
+redis.call('INCR', KEYS[3])
+local rest = ARGV[3] .. '\\0' .. ARGV[4]
+local number = change(' publish\\0\\0', rest)
+redis.call('HSET', KEYS[5], ARGV[3], number)
+redis.call('PUBLISH', ARGV[1], rest)
+return number
+"""
+BARE = _CHANGE % 1000 + _REST
+
 #: The same for a feed that is full: the oldest item goes, and that is told too.
 BARE_BOUNDED = (
-    """\
+    _CHANGE % 2000
+    + """\
 local gone = redis.call('ZRANGE', KEYS[1], 0, 0)[1]
 redis.call('ZREM', KEYS[1], gone)
 redis.call('HDEL', KEYS[2], gone)
+redis.call('HDEL', KEYS[5], gone)
+change(' retract\\0\\0', gone)
 redis.call('PUBLISH', ARGV[5], gone)
 """
-    + BARE
+    + _REST
 )
 
 #: How many items the bounded feed holds.
@@ -51,6 +78,32 @@ def new_feed(server: Server, kind: str, *options: str) -> None:
     forget(server)
     server.raw("SADD", "feeds", FEED)
     server.raw("HSET", _KEYS.config, "type", kind, *options)
+
+
+def make_feeds(server: Server, names: Sequence[str]) -> None:
+    """Many fresh feeds."""
+    commands = []
+    for name in names:
+        config = FeedKeys(encode(name)).config
+        commands.append(pack("SADD", "feeds", name) + pack("HSET", config, "type", "feed"))
+    server.raw.replay(commands)
+
+
+def publishes(server: Server, names: Sequence[str], count: int) -> list[bytes]:
+    """Packed calls of the publish script, for one feed after the other; a thousand ids."""
+    publish = script("feed/publish")
+    server.raw("SCRIPT", "LOAD", publish.source)
+    starts = []
+    for name in names:
+        bound = publish.bind(FeedKeys(encode(name)), name)
+        starts.append((len(bound.keys), *bound.keys, *bound.channels))
+    return [
+        pack(
+            *("EVALSHA", publish.sha, *starts[number % len(starts)]),
+            *(b"%032d" % (number // len(names) % 1000), ITEM),
+        )
+        for number in range(count)
+    ]
 
 
 def _bind(server: Server, name: str) -> BoundScript:
@@ -74,33 +127,24 @@ def script_costs(server: Server, calls: int) -> Iterator[tuple[str, float]]:
     Commands are packed beforehand and replayed down one socket; all ids are new.
     """
     publish = _bind(server, "feed/publish")
-    keys = (_KEYS.ids, _KEYS.items, _KEYS.publishes)
-    now = int(time.time() * 1000)
 
     def ours(number: int) -> bytes:
         return _call(publish, b"%032d" % number, ITEM)
 
-    def bare(source: str) -> Callable[[int], bytes]:
-        sha = server.raw("SCRIPT", "LOAD", source)
-
-        def command(number: int) -> bytes:
-            args = (_KEYS.publish_channel, now + number, b"%032d" % number, ITEM)
-            return pack("EVALSHA", sha, 3, *keys, *args, _KEYS.retract_channel)
-
-        return command
-
     costs: dict[str, float] = {}
-    fill = bare(BARE)
+    fill, now = bare_publish(server, BARE), int(time.time() * 1e6)
     # In turns, as the machine's speed drifts.
     for block in range(BLOCKS):
         numbers = range(block * calls // BLOCKS, (block + 1) * calls // BLOCKS)
         for who, command, bound in (
-            ("bare", bare(BARE), 0),
+            ("contract", bare_publish(server, CONTRACT), 0),
+            ("bare", fill, 0),
             ("ours", ours, 0),
-            ("bare bounded", bare(BARE_BOUNDED), BOUND),
+            ("bare bounded", bare_publish(server, BARE_BOUNDED), BOUND),
             ("ours bounded", ours, BOUND),
         ):
             new_feed(server, "feed", *(("max_length", str(bound)) if bound else ()))
+            server.raw("HSET", _KEYS.revision, "epoch", now)
             server.raw.replay([fill(-number - 1) for number in range(bound)])
             commands = [command(number) for number in numbers]
             before = server.cpu()
@@ -109,6 +153,25 @@ def script_costs(server: Server, calls: int) -> Iterator[tuple[str, float]]:
     for who, cost in costs.items():
         yield who, cost / calls * 1e6
     forget(server)
+
+
+def bare_publish(server: Server, source: str) -> Callable[[int], bytes]:
+    """Makes packed calls of a bare script that publishes.
+
+    :param source: of the script.
+    """
+    sha = server.raw("SCRIPT", "LOAD", source)
+    keys = (_KEYS.ids, _KEYS.items, _KEYS.publishes)
+    if "KEYS[4]" in source:
+        keys += (_KEYS.revision, _KEYS.revisions, _KEYS.history)
+    channels = (_KEYS.retract_channel, _KEYS.event_channel, _KEYS.under_channel)
+    now = int(time.time() * 1000)
+
+    def command(number: int) -> bytes:
+        args = (_KEYS.publish_channel, now + number, b"%032d" % number, ITEM, *channels)
+        return pack("EVALSHA", sha, len(keys), *keys, *args)
+
+    return command
 
 
 # -- idle waiters -------------------------------------------------------------------------------

@@ -15,12 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import hiredis
 
 from txthoonk.embedded import EmbeddedRedis
+
+T = TypeVar("T")
 
 #: One measured value: what, who, and numbers.
 Record = dict[str, Any]
@@ -227,6 +229,30 @@ class Process:
             self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+
+@contextmanager
+def processes(
+    module: str, contestants: Mapping[str, Sequence[str | int]]
+) -> Iterator[dict[str, Process]]:
+    """All contestants, started and ready."""
+    running = {}
+    try:
+        for who, args in contestants.items():
+            running[who] = Process(module, *args)
+        for process in running.values():
+            process.hear()
+        yield running
+    finally:
+        for process in running.values():
+            process.stop()
+
+
+def turned(running: Mapping[str, T], number: int) -> list[tuple[str, T]]:
+    """The contestants in another order each round."""
+    items = list(running.items())
+    first = number % len(items)
+    return items[first:] + items[:first]
 
 
 def _cpu(pid: int) -> float:

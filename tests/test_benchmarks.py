@@ -11,13 +11,19 @@ from xml.etree import ElementTree
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
+from benchmarks import live
+
 _CHECKOUT = str(Path(__file__).parent.parent)
 
 
-class BenchmarkTests(TestCase):
-    """``python -m benchmarks.calls`` and ``benchmarks.jobs``"""
+def _parted(table: str) -> tuple[str, str, str]:
+    return table.strip("\n").partition("\n")
 
-    timeout = 120
+
+class BenchmarkTests(TestCase):
+    """``python -m benchmarks.calls``, ``benchmarks.live`` and ``benchmarks.jobs``"""
+
+    timeout = 240
 
     async def run_short(self, name: str, *args: str) -> tuple[Path, set[tuple[str, str]], str]:
         """Let one of them run, shortly.
@@ -47,6 +53,21 @@ class BenchmarkTests(TestCase):
             self.assertIn((what, who), measured)
             self.assertIn(f"\n  {who} ", out)
         ElementTree.parse(folder / "calls.svg")
+
+    async def test_live(self) -> None:
+        """A short run of what following costs measures all that is promised, and draws it."""
+        folder, measured, out = await self.run_short("live")
+        tables = {title: table for title, _, table in map(_parted, out.split("\n\n"))}
+        for claim in live.CLAIMS:
+            for who in (claim.who, *claim.others):
+                self.assertIn((claim.what, who), measured)
+                title, _ = live.TITLES[claim.what]
+                self.assertIn(f"\n  {who} ", f"\n{tables[title]}")
+        for what in ("feeds", "instances", "handlers"):
+            self.assertIn((what, "10"), measured)
+        drawn = ElementTree.parse(folder / "live.svg")
+        self.assertIn("txthoonk-foreign", [text.text for text in drawn.iterfind(".//{*}text")])
+        ElementTree.parse(folder / "live-curves.svg")
 
     async def test_jobs(self) -> None:
         """A short run of the jobs takes ours and the bare loop through all of it."""
