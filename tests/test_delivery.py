@@ -64,8 +64,11 @@ class InboxTests(TestCase):
 
     def inbox(self, events: int = 100, size: int = 100_000) -> Inbox:
         """An inbox for the handler."""
-        receiver = SimpleNamespace(_deliver=self.deliver, _work=self.be_idle)
-        return Inbox(receiver, Budget(events, size))
+        return Inbox(self.receiver(self.deliver), Budget(events, size))
+
+    def receiver(self, deliver: Any) -> Any:
+        """Whose inbox it is."""
+        return SimpleNamespace(_deliver=deliver, _work=self.be_idle, _be_slow=lambda: None)
 
     def deliver(self, item: Any) -> Any:
         self.got.append(item)
@@ -219,8 +222,8 @@ class InboxTests(TestCase):
             got.append(item)
             return {"a0": one, "b0": other}.get(item)
 
-        first = Inbox(SimpleNamespace(_deliver=deliver, _work=self.be_idle), budget)
-        second = Inbox(SimpleNamespace(_deliver=deliver, _work=self.be_idle), budget)
+        first = Inbox(self.receiver(deliver), budget)
+        second = Inbox(self.receiver(deliver), budget)
         for item in ("a0", "a1", "a2"):
             first.put(item)
         for item in ("b0", "b1"):

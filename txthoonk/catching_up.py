@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
-from txthoonk.changes import Copy, make_copy
+from twisted.python.failure import Failure
+
+from txthoonk.changes import ADOPTED, Copy, Head, make_copy
 from txthoonk.errors import (
     FeedDoesNotExist,
     OutOfMemory,
@@ -115,7 +117,7 @@ class CatchingUp(Working):
     def _raw(self, id: str) -> bytes:
         """The bytes of an item in the copy."""
         if self._maker.exact:
-            return self._serializer.encode(self.copy.items[id])
+            return self._maker.serializer.encode(self.copy.items[id])
         return self.copy.raw.get(id, b"")
 
     async def _read_anew(self, reason: str) -> None:
@@ -148,7 +150,7 @@ class CatchingUp(Working):
             self._inbox.put((event, copy, place), ITEM * len(copy.items))
         else:
             self._has_copy = True
-            self.copy, self.revision = copy, state.revision
+            self.copy = copy
             self._told = self._resume if missed and self._resume else place
             self._resume = None
             await self._begin(missed, reason)
@@ -160,7 +162,7 @@ class CatchingUp(Working):
         if started is not None:
             started.callback(self)
         if reason and not self.stopped:
-            self._inbox.put((Resync(self.name, reason, self.revision), None, None))
+            self._inbox.put((Resync(self.name, reason, self._received), None, None))
         inbox = self._inbox
         for at in range(0, len(missed), PART):
             part = missed[at : at + PART]
@@ -172,11 +174,17 @@ class CatchingUp(Working):
                 if inbox.busy:
                     head = change[: change.index(b"\x00")]
                     inbox.put((event, None, head), len(change))
-                else:
-                    self._told = change
-                    outcome = self._tell(event)
-                    if outcome is not None:
-                        inbox.wait_for(outcome)
+                    continue
+                self._told = change
+                try:  # _tell, without its call
+                    outcome = self._handler(event)
+                except Exception:
+                    self._failed(Failure())
+                    continue
+                if outcome is not None:
+                    inbox.wait_for(self._outcome(outcome))
+        if missed and self._head is not None and not inbox.busy:
+            self._told = self._head
 
     async def _missed(self, reading: Reading, state: State, reason: str) -> tuple[list[bytes], str]:
         """The changes between a token and the copy, or why they are not known."""
@@ -227,11 +235,13 @@ def _uncounted(publishes: int, changes: list[bytes], now: int) -> int:
     :param changes: all since.
     :param now: the counter.
     """
+    heads = [change[: change.index(b"\x00")] for change in changes]
+    if not any(head.endswith(ADOPTED) for head in heads):
+        return now - publishes - sum(head.endswith((b" publish", b" edit")) for head in heads)
     owed = 0
-    for change in changes:
-        _, _, _, counted, verb = change[: change.index(b"\x00")].split(b" ")
-        if counted != b"0":
-            owed, publishes = owed + int(counted) - publishes, int(counted)
-        if verb.startswith((b"publish", b"edit")):
+    for head in map(Head, heads):
+        if head.publishes:
+            owed, publishes = owed + head.publishes - publishes, head.publishes
+        if head.verb.startswith((b"publish", b"edit")):
             owed = max(owed - 1, 0)  # not everybody counts what goes beside another item
     return owed + now - publishes

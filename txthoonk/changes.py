@@ -55,13 +55,13 @@ class Maker:
     :ivar exact: whether an item encoded once more is the same bytes.
     """
 
-    __slots__ = ("_decode", "_feed", "_is_text", "exact")
+    __slots__ = ("_feed", "exact", "is_text", "serializer")
 
     def __init__(self, feed: str, serializer: Serializer) -> None:
         self._feed = feed
-        self._decode = serializer.decode
-        self._is_text = serializer is SERIALIZERS["text"]
-        self.exact = self._is_text or serializer is SERIALIZERS["bytes"]
+        self.serializer = serializer
+        self.is_text = serializer is SERIALIZERS["text"]
+        self.exact = self.is_text or serializer is SERIALIZERS["bytes"]
 
     def event(self, change: bytes) -> Event:
         """The event that a change is for users."""
@@ -74,7 +74,7 @@ class Maker:
         events: list[Event] = []
         for change in changes:
             # What follows is event() without its calls, for the most of them.
-            if self._is_text:
+            if self.is_text:
                 head, position, id, *item = change.decode("utf-8", "surrogateescape").split(
                     "\x00", 3
                 )
@@ -89,7 +89,7 @@ class Maker:
     def make(self, revision: int, verb: bytes, position: bytes, rest: bytes) -> Event:
         """The same of its parts."""
         place = position.decode("utf-8", "surrogateescape") if position else None
-        if self._is_text:
+        if self.is_text:
             id, _, text = rest.decode("utf-8", "surrogateescape").partition("\x00")
             item: Any = text
         else:
@@ -107,7 +107,7 @@ class Maker:
     def item(self, data: bytes, id: str) -> Any:
         """An item, or an :exc:`ItemError` in its place."""
         try:
-            return self._decode(data)
+            return self.serializer.decode(data)
         except Exception as error:
             return ItemError(self._feed, id, f"{type(error).__name__}: {error}")
 

@@ -62,6 +62,9 @@ class Receiver(Protocol):
     def _work(self) -> None:
         """Nothing waits any more."""
 
+    def _be_slow(self) -> None:
+        """From now on what comes waits."""
+
 
 class Inbox:
     """What waits while a handler is at work; then one after the other.
@@ -110,6 +113,7 @@ class Inbox:
             outcome = Deferred.fromCoroutine(outcome)
         if isinstance(outcome, Deferred):
             self.busy = self._at_work = True
+            self._receiver._be_slow()
             outcome.addBoth(ignore).addCallback(self._next)
 
     def room(self, size: int) -> Deferred[None]:
@@ -130,6 +134,7 @@ class Inbox:
     def hold(self) -> None:
         """Deliver nothing until :meth:`release`."""
         self.busy = self._at_work = self._held = True
+        self._receiver._be_slow()
 
     def release(self) -> None:
         """The opposite of :meth:`hold`."""

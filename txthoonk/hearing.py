@@ -18,11 +18,11 @@ from twisted.python.failure import Failure
 
 from txthoonk.changes import ADOPTED, Copy, Head, Maker, SortedCopy
 from txthoonk.delivery import Budget, Inbox
-from txthoonk.events import Published
+from txthoonk.events import Published, Retracted
 from txthoonk.keys import FeedKeys, decode, encode
 from txthoonk.listener import NONE, as_it_is
 from txthoonk.positions import Position
-from txthoonk.serializers import SERIALIZERS, Serializer
+from txthoonk.serializers import Serializer
 
 __all__ = ["Hearing"]
 
@@ -39,7 +39,16 @@ UNKNOWN: Final = -1
 NOWHERE: Final = Position(0, "", 0, 0)
 
 
-class Hearing:
+class _Near:
+    """What every event needs: together, since with very many feeds it is memory that takes time."""
+
+    __slots__ = (
+        *("_foreign", "_handler", "_head", "_quick", "_received", "_told", "_twin", "_twin_place"),
+        *("epoch", "name"),
+    )
+
+
+class Hearing(_Near):
     """One feed, one handler.
 
     :param name: of the feed.
@@ -52,10 +61,8 @@ class Hearing:
     log = Logger()
 
     __slots__ = (
-        *("_buffer", "_buffered", "_doubt", "_foreign", "_gone", "_handler", "_head", "_inbox"),
-        *("_is_text", "_maker", "_publishes", "_received", "_stale", "_suspects", "_told"),
-        *("_twin", "_twin_place", "_unsure", "copy", "epoch", "listens", "name", "revision"),
-        "stopped",
+        *("_ahead", "_buffer", "_buffered", "_copy", "_doubt", "_gone", "_inbox", "_is_stopped"),
+        *("_is_unsure", "_maker", "_stale", "_suspects", "listens"),
     )
 
     def __init__(
@@ -69,23 +76,24 @@ class Hearing:
         self.name = name
         self._handler = handler
         self._maker = Maker(name, serializer)
-        self._is_text = serializer is SERIALIZERS["text"]
         self._inbox = Inbox(self, budget)
         self._foreign = foreign
+        #: The items of the copy, if a new one at its end may be told as soon as it comes.
+        self._quick: dict[str, Any] | None = None
         self.stopped = False
         #: Whether messages come to it by its own subscription.
         self.listens = False
         #: What the feed is, as far as the handler has been told; and where that is: the first
         #: part of a change, or a position that was read.
         self.copy = Copy(self._maker.exact)
-        self.revision = 0
         self._told: bytes | str | Position = NOWHERE
         #: What has come: some may wait for the handler.
         self.epoch = ""
         self._received = 0
-        self._head: bytes | str | Position = NOWHERE
-        #: How often something was published, if nobody else is there.
-        self._publishes = 0
+        #: None where that has been told.
+        self._head: bytes | str | Position | None = None
+        #: How much higher the counter of publishes is, if nobody else is there.
+        self._ahead = 0
         #: Whether the feed has to be read, whether what is being read will not do, and what has
         #: come meanwhile.
         self._unsure = self._stale = True
@@ -105,6 +113,51 @@ class Hearing:
     def _work(self) -> None:
         """Read the feed, if it has to be."""
         raise NotImplementedError
+
+    def _be_slow(self) -> None:
+        """Look at each message that comes until one shows that this is not needed any more."""
+        self._quick = None
+
+    @property
+    def copy(self) -> Copy:
+        """The feed, as far as the handler has been told."""
+        return self._copy
+
+    @copy.setter
+    def copy(self, copy: Copy) -> None:
+        self._copy, self._quick = copy, None
+
+    @property
+    def revision(self) -> int:
+        """Of the last change that the handler was told of."""
+        return self.position().revision
+
+    @property
+    def _publishes(self) -> int:
+        """How often something was published, if nobody else is there."""
+        return self._received + self._ahead
+
+    @_publishes.setter
+    def _publishes(self, publishes: int) -> None:
+        self._ahead = publishes - self._received
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the handler is told nothing any more."""
+        return self._is_stopped
+
+    @stopped.setter
+    def stopped(self, stopped: bool) -> None:
+        self._is_stopped, self._quick = stopped, None
+
+    @property
+    def _unsure(self) -> bool:
+        """Whether the feed has to be read."""
+        return self._is_unsure
+
+    @_unsure.setter
+    def _unsure(self, unsure: bool) -> None:
+        self._is_unsure, self._quick = unsure, None
 
     def keys(self) -> FeedKeys:
         """The feed's keys."""
@@ -133,40 +186,43 @@ class Hearing:
 
     def message(self, change: bytes) -> None:
         """A change came."""
-        # What follows is _heard for most changes, without its calls: the next one of a feed of
-        # texts, a new item at its end, for a handler that is not at work.
-        revision = self._received + 1
-        text = change.decode("utf-8", "surrogateescape")
-        head, position, id, *item = text.split("\x00", 3)
-        number, epoch, _, _, verb = head.split(" ")
-        copy = self.copy
-        if (
-            verb == "publish"
-            and number == f"{revision}"
-            and epoch == self.epoch
-            and not (position or self._unsure or self.stopped or self._inbox.busy)
-            and self._is_text
-            and type(copy) is Copy
-        ):
-            if self._foreign:
-                self._twin, self._twin_place = change[len(head) + 2 :], None
-            self._received = self.revision = revision
-            self._head = self._told = head
-            self._publishes += 1
-            items = copy.items
-            before = len(items)
-            items[id] = item[0]
-            if len(items) == before:
-                items[id] = items.pop(id)
-            try:
-                outcome = self._handler(Published(self.name, id, item[0], revision))
-            except Exception:
-                self._failed(Failure())
+        items = self._quick
+        if items is not None:
+            # What follows is _heard for most changes, without its calls: the next one of a feed of
+            # texts, a new item at its end or one that goes, for a handler that is not at work.
+            head, position, id, *item = change.decode("utf-8", "surrogateescape").split("\x00", 3)
+            number, epoch, _, _, verb = head.split(" ")
+            revision = self._received + 1
+            if (
+                number == f"{revision}"
+                and epoch == self.epoch
+                and not position
+                and verb == ("publish" if item else "retract")
+            ):
+                if self._foreign:
+                    self._twin, self._twin_place = change[len(head) + 2 :], None
+                self._received = revision
+                self._told = head
+                event: Any
+                if item:
+                    before = len(items)
+                    items[id] = item[0]
+                    if len(items) == before:
+                        items[id] = items.pop(id)
+                    event = Published(self.name, id, item[0], revision)
+                else:
+                    items.pop(id, None)
+                    self._ahead -= 1
+                    event = Retracted(self.name, id, revision)
+                try:
+                    outcome = self._handler(event)
+                except Exception:
+                    self._failed(Failure())
+                    return
+                if outcome is not None:
+                    self._inbox.wait_for(self._outcome(outcome))
                 return
-            if outcome is not None:
-                self._inbox.wait_for(self._outcome(outcome))
-        else:
-            self._heard(change, *change.split(b"\x00", 2))
+        self._heard(change, *change.split(b"\x00", 2))
 
     def _heard(self, change: bytes, head: bytes, position: bytes, rest: bytes) -> None:
         """The same of any change, in parts and whole."""
@@ -196,23 +252,25 @@ class Hearing:
         """The next change is there, in parts and whole."""
         self._received = revision
         self._head = head
-        if verb == b"publish" or verb == b"edit":
-            self._publishes += 1
-        elif verb.endswith(ADOPTED):
+        if verb.endswith(ADOPTED):
             self._publishes = Head(head).publishes
             if self._suspects:
                 id = rest.partition(b"\x00")[0]
                 self._suspects.pop(id.decode("utf-8", "surrogateescape"), None)
+        elif verb != b"publish" and verb != b"edit":
+            self._ahead -= 1
         inbox = self._inbox
         if inbox.busy:
             inbox.put(change, len(change))
             if inbox.overflown:
                 self._unsure = self._stale = True
                 self._buffer = None
-        else:
-            outcome = self._apply(head, revision, verb, position, rest)
-            if outcome is not None:
-                inbox.wait_for(outcome)
+            return
+        outcome = self._apply(head, revision, verb, position, rest)
+        if outcome is not None:
+            inbox.wait_for(outcome)
+        elif self._maker.is_text and type(self.copy) is Copy and not (self._unsure or self.stopped):
+            self._quick, self._head = self.copy.items, None
 
     def contract_message(self, message: bytes) -> None:
         """A message came on a channel of the contract: of the change just before, or foreign."""
@@ -286,7 +344,6 @@ class Hearing:
     ) -> Deferred[Any] | None:
         """Do a change to the copy, and tell the handler."""
         event: Any = self._maker.make(revision, verb, position, rest)
-        self.revision = revision
         self._told = head
         copy = self.copy
         if position == b":end" and type(copy) is Copy:
@@ -330,7 +387,7 @@ class Hearing:
             return self._apply(head, int(number), verb, position, rest)
         event, copy, place = item
         if copy is not None:
-            self.copy, self.revision = copy, place.revision
+            self.copy = copy
         if place is not None:
             self._told = place
         return self._tell(event)
@@ -342,7 +399,8 @@ class Hearing:
 
         :param server: that it is a position on.
         """
-        head = self._told if told else self._head
+        is_last = self._head is None or self._head is self._told or not told
+        head = self._told if told or self._head is None else self._head
         if isinstance(head, str):
             head = encode(head)
         if isinstance(head, bytes):
@@ -350,6 +408,6 @@ class Hearing:
         if isinstance(head, Position):
             return Position(head.revision, head.epoch, head.digest, head.publishes, server)
         read = Head(head)
-        publishes = self._publishes if head is self._head else UNKNOWN
+        publishes = self._publishes if is_last else UNKNOWN
         epoch = read.epoch.decode()
         return Position(read.revision, epoch, int(read.digest), publishes, server)

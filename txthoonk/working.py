@@ -63,8 +63,8 @@ class Working(Hearing):
 
     __slots__ = (
         *("_deleted", "_failures", "_has_copy", "_not_before", "_on_vanished", "_pausing"),
-        *("_place", "_problem", "_ready", "_resume", "_seen", "_serializer", "_server", "_started"),
-        *("_synced", "_tries", "_was_cut", "_working", "healed", "__weakref__"),
+        *("_place", "_problem", "_ready", "_resume", "_seen", "_server", "_started"),
+        *("_synced", "_tries", "_was_cut", "_working", "healed"),
     )
 
     def __init__(
@@ -81,7 +81,6 @@ class Working(Hearing):
     ) -> None:
         super().__init__(name, handler, serializer, budget, foreign)
         self._place = place
-        self._serializer = serializer
         self._resume = resume
         self._has_copy = born
         self._on_vanished = vanished
@@ -309,4 +308,4 @@ class Working(Hearing):
         self._fire_synced(error)
 
     def _reading(self) -> Reading:
-        return Reading(self._place.redis, self.keys(), self.name, self._serializer)
+        return Reading(self._place.redis, self.keys(), self.name, self._maker.serializer)
