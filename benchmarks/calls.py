@@ -44,7 +44,7 @@ BARE = ("bare", "bare-direct", "bare-inline")
 
 CLAIMS = (
     Claim("calls/100", "feed.publish", BARE, 0.75),
-    Claim("calls/100", "feed.publish", ("txredisapi", "txredisapi-protocol"), 2.0),
+    Claim("calls/100", "feed.publish", ("txredisapi", "txredisapi-protocol"), 0.5, "client_us"),
     Claim("calls/1", "feed.publish", BARE, 0.9),
     Claim("script", "ours", ("bare",), 1.3),
     Claim("events", "ours", ("bare",), 2.5),

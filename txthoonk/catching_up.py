@@ -150,7 +150,7 @@ class CatchingUp(Working):
             self._inbox.put((event, copy, place), ITEM * len(copy.items))
         else:
             self._has_copy = True
-            self.copy = copy
+            self.copy, self.revision = copy, state.revision
             self._told = self._resume if missed and self._resume else place
             self._resume = None
             await self._begin(missed, reason)

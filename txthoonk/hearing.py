@@ -44,7 +44,7 @@ class _Near:
 
     __slots__ = (
         *("_foreign", "_handler", "_head", "_quick", "_received", "_told", "_twin", "_twin_place"),
-        *("epoch", "name"),
+        *("epoch", "name", "revision"),
     )
 
 
@@ -86,6 +86,7 @@ class Hearing(_Near):
         #: What the feed is, as far as the handler has been told; and where that is: the first
         #: part of a change, or a position that was read.
         self.copy = Copy(self._maker.exact)
+        self.revision = 0
         self._told: bytes | str | Position = NOWHERE
         #: What has come: some may wait for the handler.
         self.epoch = ""
@@ -126,11 +127,6 @@ class Hearing(_Near):
     @copy.setter
     def copy(self, copy: Copy) -> None:
         self._copy, self._quick = copy, None
-
-    @property
-    def revision(self) -> int:
-        """Of the last change that the handler was told of."""
-        return self.position().revision
 
     @property
     def _publishes(self) -> int:
@@ -201,7 +197,7 @@ class Hearing(_Near):
             ):
                 if self._foreign:
                     self._twin, self._twin_place = change[len(head) + 2 :], None
-                self._received = revision
+                self._received = self.revision = revision
                 self._told = head
                 event: Any
                 if item:
@@ -344,7 +340,7 @@ class Hearing(_Near):
     ) -> Deferred[Any] | None:
         """Do a change to the copy, and tell the handler."""
         event: Any = self._maker.make(revision, verb, position, rest)
-        self._told = head
+        self.revision, self._told = revision, head
         copy = self.copy
         if position == b":end" and type(copy) is Copy:
             copy = self.copy = SortedCopy.of(copy)  # nothing told that it is one
@@ -387,7 +383,7 @@ class Hearing(_Near):
             return self._apply(head, int(number), verb, position, rest)
         event, copy, place = item
         if copy is not None:
-            self.copy = copy
+            self.copy, self.revision = copy, place.revision
         if place is not None:
             self._told = place
         return self._tell(event)

@@ -181,10 +181,10 @@ for i = from, to, step do
     published = published + 1
   end
   if not had_at[id] then
-    changes[#changes + 1] = {'publish+', position, id .. '\0' .. value[id], id}
+    changes[#changes + 1] = {'publish+', position, id .. '\0' .. value[id], id, true}
   elseif stored == 'list' then
     if edited[id] then
-      changes[#changes + 1] = {'edit+', '', id .. '\0' .. value[id], id}
+      changes[#changes + 1] = {'edit+', '', id .. '\0' .. value[id], id, true}
     end
     if not place[id] then
       changes[#changes + 1] = {'position+', position, id, id}
@@ -192,7 +192,7 @@ for i = from, to, step do
   elseif not place[id] then
     local item = value[id] or call('HGET', items, id)
     if item then
-      changes[#changes + 1] = {'edit+', position, id .. '\0' .. item, id}
+      changes[#changes + 1] = {'edit+', position, id .. '\0' .. item, id, edited[id]}
     end
   end
 end
@@ -215,10 +215,11 @@ if rebirth == 'gone' or rebirth == 'cut' and #had > 0
   call('PUBLISH', under_channel, event_channel .. '\0' .. event)
   return {epoch, number, -1, {}, tonumber(count)}
 end
--- The counter in these goes as far as others' items were seen to: some may be on their way.
+-- The counter in these goes as far as others' items were seen to: some may be on their way. Who only
+-- has another place may be one of ours, beside an item of another clock.
 local events, seen = {}, whole and count or math.min(expected, count)
 for _, each in ipairs(changes) do
-  if not whole and (each[1] == 'publish+' or each[1] == 'edit+') then
+  if not whole and each[5] then
     seen = math.min(seen + 1, count)
   end
   events[#events + 1] = change(each[1], each[2], each[3], seen)
