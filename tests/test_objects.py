@@ -456,6 +456,8 @@ class RegistrationTests(FormCase):
             self.thoonk.register_object("Slip", kind)
             with self.assertRaisesRegex(RegistrationError, r"'Slip' \(slip.lua: .*compiling"):
                 await self.thoonk.objects.when_loaded()
+            with self.assertRaisesRegex(RegistrationError, "slip.lua"):
+                await self.thoonk.objects.Slip
         said = [str(formatEvent(event)) for event in logged]
         self.assertEqual(
             [line.partition(":")[0] for line in said], ["slip.lua of slip cannot be used"]
@@ -477,6 +479,8 @@ class RegistrationTests(FormCase):
         thoonk.startService()
         self.assertEqual(await form.echo(), "a")
         self.assertIsNone(await thoonk.objects.when_loaded())
+        self.assertIs(await make, make)
+        self.assertEqual((make.__name__, make.__doc__), ("Form", "Answers in all shapes."))
 
     async def test_not_allowed(self) -> None:
         """

@@ -78,14 +78,29 @@ class RegistrationTests(SynchronousTestCase):
         """
         What is registered is a class of one's own, as the object or the interface that it is.
         """
-        for kind in (object, int, None, Form("a", None) if Form.verbs else "Form"):
+        for kind in (object, int, None, "Form", len, type):
             self.refused("a class of one's own", kind)
+        self.refused("objtype is a word", type("Kind", (), {}))
         self.refused("objtype is a word", ScriptedObject)
         self.refused("Hello is for register_interface", Hello)
         with self.assertRaisesRegex(RegistrationError, "Form is for register_object"):
             self.thoonk.register_interface("Form", Form)
         self.refused("is for register_interface", self.kind(ScriptedInterface))
         self.refused("is for register_interface", self.kind(DeclaredInterface))
+
+    def test_plain_class(self) -> None:
+        """
+        A class that just has what thoonk.js asks for will do, as object and as interface.
+        """
+        self.write("a.lua")
+        plain = type("Plain", (), {"objtype": "plain", "scriptdir": str(self.folder)})
+        one = self.thoonk.register_object("Plain", plain)("a")
+        sole = self.thoonk.register_interface("Sole", plain)()
+        self.assertIsInstance(one, plain)
+        self.assertIsInstance(one, ScriptedObject)
+        self.assertIsInstance(sole, ScriptedInterface)
+        self.assertEqual((one.name, sole.name, one.get_channels()), ("a", None, []))
+        self.assertTrue(callable(one.a))
 
     def test_folder(self) -> None:
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,11 +14,52 @@ from txthoonk._deferred import returns_deferred
 from txthoonk.errors import ObjectError, RegistrationError, ServerError
 from txthoonk.listener import Hears
 from txthoonk.object_scripts import TAKEN, Declaration, Verb, check_word, read_folder
-from txthoonk.objects import RESERVED, DeclaredObject, ScriptedObject, check_entry
+from txthoonk.objects import (
+    RESERVED,
+    DeclaredObject,
+    ScriptedInterface,
+    ScriptedObject,
+    check_entry,
+)
 from txthoonk.pubsub import Hub
 from txthoonk.scripts import Connection
 
-__all__ = ["Objects"]
+__all__ = ["Factory", "Objects"]
+
+
+class Factory:
+    """What makes the objects of one class: ``thoonk.objects.NAME``.
+
+    Calling it makes one. ``await`` lets Redis read its scripts once more; it gives the factory, and
+    fails as :meth:`Objects.when_loaded` where Redis cannot read one.
+
+    :param name: that the class was registered by.
+    :param kind: the class.
+    :param thoonk: the instance.
+    """
+
+    def __init__(self, name: str, kind: type[Any], thoonk: Any) -> None:
+        self.__name__ = self.__qualname__ = name
+        self.__doc__ = kind.__doc__
+        self._kind = kind
+        self._thoonk = thoonk
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        return self._kind(*args, thoonk=self._thoonk, **named)
+
+    def __await__(self) -> Generator[Deferred[Any], Any, Factory]:
+        return self._load().__await__()
+
+    @returns_deferred
+    async def _load(self) -> Factory:
+        for verb in self._kind.verbs.values():
+            try:
+                await self._thoonk.redis.execute("SCRIPT", "LOAD", verb.source)
+            except ServerError as error:
+                if type(error) is not ServerError:
+                    raise
+                raise RegistrationError(self.__name__, f"{verb.name}.lua: {error}") from error
+        return self
 
 
 class Objects:
@@ -40,28 +81,21 @@ class Objects:
         self._classes: dict[str, type[Any]] = {}
         self._loaded: Connection | None = None
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Factory:
         if name.startswith("_"):
             raise AttributeError(name)
         kind = self._classes.get(name)
         if kind is None:
             known = ", ".join(sorted(self._classes)) or "none"
             raise AttributeError(f"no object {name!r} was registered; there are {known}")
-        thoonk = self._thoonk
-
-        def make(*args: Any) -> Any:
-            return kind(*args, thoonk)
-
-        make.__name__ = make.__qualname__ = name
-        make.__doc__ = kind.__doc__
-        return make
+        return Factory(name, kind, self._thoonk)
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._classes]
 
     # -- registering --------------------------------------------------------------------------
 
-    def register(self, name: str, kind: type[Any], *, has_name: bool) -> Callable[..., Any]:
+    def register(self, name: str, kind: type[Any], *, has_name: bool) -> Factory:
         """Register a class; see ``Thoonk.register_object``.
 
         :param has_name: whether its objects have names.
@@ -85,8 +119,7 @@ class Objects:
         self._classes[name] = made
         if self._loaded is not None:
             self._load(self._loaded, made)
-        factory: Callable[..., Any] = getattr(self, name)
-        return factory
+        return Factory(name, made, self._thoonk)
 
     # -- scripts ------------------------------------------------------------------------------
 
@@ -119,14 +152,8 @@ class Objects:
         :raises ServerError: (as a failure) if the Redis user may not load scripts.
         :raises ConnectionFailed: (as a failure) if there is no connection.
         """
-        for name, kind in [*self._classes.items()]:
-            for verb in kind.verbs.values():
-                try:
-                    await self._thoonk.redis.execute("SCRIPT", "LOAD", verb.source)
-                except ServerError as error:
-                    if type(error) is not ServerError:
-                        raise
-                    raise RegistrationError(name, f"{verb.name}.lua: {error}") from error
+        for name in [*self._classes]:
+            await getattr(self, name)
 
     # -- events -------------------------------------------------------------------------------
 
@@ -143,8 +170,16 @@ def _bound(kind: Any, has_name: bool) -> type[Any]:
 
     :raises ValueError: if the class, its folder or a script cannot be used.
     """
-    if not (isinstance(kind, type) and issubclass(kind, (ScriptedObject, DeclaredObject))):
-        raise ValueError(f"a class of one's own of ScriptedObject or DeclaredObject, not {kind!r}")
+    if not isinstance(kind, type) or kind.__module__ == "builtins":
+        raise ValueError(f"it is a class of one's own, not {kind!r}")
+    if not issubclass(kind, (ScriptedObject, DeclaredObject)):
+        # What thoonk.js asks of a class is all that is needed.
+        base = ScriptedObject if has_name else ScriptedInterface
+        named = {"__module__": kind.__module__, "__doc__": kind.__doc__}
+        try:
+            kind = type(kind.__name__, (kind, base), named)
+        except TypeError as why:
+            raise ValueError(f"it is a class of one's own, not {kind!r} ({why})") from why
     if kind.has_name != has_name:
         other = "object" if kind.has_name else "interface"
         raise ValueError(f"{kind.__name__} is for register_{other}")

@@ -25,7 +25,7 @@ from txthoonk.link import Link, connect
 from txthoonk.listening import Listening
 from txthoonk.pubsub import Hub
 from txthoonk.redis import Redis, RedisSubscriber
-from txthoonk.registry import Objects
+from txthoonk.registry import Factory, Objects
 from txthoonk.scripts import load
 from txthoonk.subscriptions import Handlers
 from txthoonk.target import EMBEDDED, Target
@@ -146,20 +146,21 @@ class Thoonk(Listening, Service):
 
     # -- scripted objects -------------------------------------------------------------------
 
-    def register_object(self, name: str, cls: type[Any]) -> Callable[..., Any]:
+    def register_object(self, name: str, cls: type[Any]) -> Factory:
         """Let a class with a folder of Lua be ``thoonk.objects.NAME(name)``.
 
         :param name: an identifier.
-        :param cls: of one's own, of :class:`~txthoonk.objects.ScriptedObject` or
-            :class:`~txthoonk.objects.DeclaredObject`.
-        :returns: what makes objects.
+        :param cls: of one's own, with ``objtype``, ``scriptdir`` and, for events,
+            ``subscribables``; of :class:`~txthoonk.objects.DeclaredObject` if it is in that form,
+            else best of :class:`~txthoonk.objects.ScriptedObject`.
+        :returns: what makes objects; awaiting it lets Redis read the scripts.
         :raises RegistrationError: if the name is taken, or the class, its folder or a script
             cannot be used. What only Redis can know, a slip of Lua, is logged, told to those who
-            call the verb, and to who asks ``objects.when_loaded()``.
+            call the verb, and to who awaits the result or ``objects.when_loaded()``.
         """
         return self.objects.register(name, cls, has_name=True)
 
-    def register_interface(self, name: str, cls: type[Any]) -> Callable[..., Any]:
+    def register_interface(self, name: str, cls: type[Any]) -> Factory:
         """The same for what has no name: ``thoonk.objects.NAME()``."""
         return self.objects.register(name, cls, has_name=False)
 
