@@ -149,7 +149,10 @@ class RegistrationTests(SynchronousTestCase):
             self.refused("objtype is a word", self.kind(objtype=bad))
             self.refused("an event is a word", self.kind(subscribables=("fine", bad)))
         self.refused("stands for all", self.kind(subscribables=("all",)))
-        self.refused("several names", self.kind(subscribables="changed"))
+        for bad in ("changed", b"changed", 5):
+            self.refused("several names", self.kind(subscribables=bad))
+        quiet = self.thoonk.register_object("Quiet", self.kind(subscribables=None))
+        self.assertEqual(quiet("a").get_channels(), [])
 
     def test_errors(self) -> None:
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -200,7 +200,7 @@ def _bound(kind: Any, has_name: bool) -> type[Any]:
         if name.isidentifier() and not name.startswith("_")
         if not hasattr(kind, name) and name not in ("name", "thoonk")
     }
-    if entries:
+    if not isinstance(kind.subscribables, property):
         members["subscribables"] = tuple(check_entry(each) for each in dict.fromkeys(entries))
     members.update(verbs=verbs, __doc__=kind.__doc__, __module__=kind.__module__)
     return type(kind.__name__, (kind,), members)
@@ -209,9 +209,11 @@ def _bound(kind: Any, has_name: bool) -> type[Any]:
 def _subscribables(kind: type[Any]) -> list[str]:
     """Those that the class itself names; an object may have others."""
     entries = kind.subscribables
-    if isinstance(entries, str):
+    if entries is None or isinstance(entries, property):
+        return []
+    if isinstance(entries, (str, bytes)) or not isinstance(entries, Iterable):
         raise ValueError(f"subscribables are several names, not {entries!r}")
-    return [] if isinstance(entries, property) else list(entries)
+    return list(entries)
 
 
 def _check_declared(kind: type[DeclaredObject], verbs: Mapping[str, Declaration]) -> None:
