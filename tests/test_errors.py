@@ -18,9 +18,11 @@ from txthoonk.errors import (
     ItemDoesNotExist,
     ItemError,
     JobNotClaimed,
+    ObjectError,
     OutOfMemory,
     PermissionDenied,
     ReadOnly,
+    RegistrationError,
     ScriptMissing,
     ServerBusy,
     ServerError,
@@ -194,6 +196,10 @@ class TreeTests(SynchronousTestCase):
             return kind("pictures", "42", "why")
         if issubclass(kind, ServerError):
             return script_error(kind("OOM", "OOM why"), "pictures", None)
+        if issubclass(kind, ObjectError):
+            return kind("counter", "visits", "add", "why", "CODE", (1,))
+        if issubclass(kind, RegistrationError):
+            return kind("Counter", "why")
         return kind("why")
 
     def test_tree(self) -> None:

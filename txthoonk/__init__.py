@@ -21,6 +21,8 @@ from txthoonk.errors import (
     LeaseLost,
     NotConnected,
     NotFinished,
+    ObjectError,
+    RegistrationError,
     ServerError,
     ThoonkError,
     WrongFeedType,
@@ -48,6 +50,12 @@ from txthoonk.events import (
     Retracted,
 )
 from txthoonk.live import LiveFeed, LivePattern
+from txthoonk.objects import (
+    DeclaredInterface,
+    DeclaredObject,
+    ScriptedInterface,
+    ScriptedObject,
+)
 from txthoonk.reading import Snapshot
 from txthoonk.service import Thoonk
 from txthoonk.types import NO_RESULT, Attempt, Claim, Feed, Job, Queue, SortedFeed
@@ -59,6 +67,8 @@ __all__ = [
     "Claim",
     "Conflict",
     "ConnectionLost",
+    "DeclaredInterface",
+    "DeclaredObject",
     "Edited",
     "Empty",
     "Feed",
@@ -93,11 +103,15 @@ __all__ = [
     "Moved",
     "NotConnected",
     "NotFinished",
+    "ObjectError",
     "Published",
     "Queue",
+    "RegistrationError",
     "Resync",
     "Retracted",
     "Retry",
+    "ScriptedInterface",
+    "ScriptedObject",
     "ServerError",
     "Snapshot",
     "SortedFeed",

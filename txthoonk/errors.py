@@ -33,6 +33,8 @@
     ├── NoEndpoint                a blocking get without a connection for it
     ├── ServerNotFound            no redis-server program on this machine
     ├── ServerFailed              an embedded redis-server did not start
+    ├── ObjectError               a verb of a scripted object failed (``name``, ``verb``, ``text``)
+    ├── RegistrationError         a class cannot be a scripted object; also a ``ValueError``
     ├── ChildFailed               a handler raised an exception in a child process
     └── ChildDied                 a child process ended while it ran a handler
         └── ChildNotStarted       no child process could load the handler
@@ -69,10 +71,12 @@ __all__ = [
     "NoEndpoint",
     "NotConnected",
     "NotFinished",
+    "ObjectError",
     "OutOfMemory",
     "PermissionDenied",
     "ProtocolError",
     "ReadOnly",
+    "RegistrationError",
     "ScriptMissing",
     "ServerBusy",
     "ServerError",
@@ -134,6 +138,55 @@ class ChildDied(ThoonkError):
 
 class ChildNotStarted(ChildDied):
     """No child process could load the handler: the job was not begun."""
+
+
+class ObjectError(ThoonkError):
+    """A verb of a scripted object failed: what its script said, or Redis of the script.
+
+    :param objtype: of the object.
+    :param name: of the object; ``None`` for an interface, which has none.
+    :param verb: that was called.
+    :param text: what was said.
+    :param code: the error's own word, where the script declares one; else what Redis said first.
+    :param values: what the script answered behind the error.
+    """
+
+    def __init__(
+        self,
+        objtype: str,
+        name: str | None,
+        verb: str,
+        text: str,
+        code: str = "",
+        values: tuple[object, ...] = (),
+    ) -> None:
+        super().__init__(objtype, name, verb, text, code, values)
+        self.objtype = objtype
+        self.name = name
+        self.verb = verb
+        self.text = text
+        self.code = code
+        self.values = values
+
+    def __str__(self) -> str:
+        which = self.objtype if self.name is None else f"{self.objtype} {self.name!r}"
+        return f"{which}, {self.verb}: {self.text or self.code}"
+
+
+class RegistrationError(ThoonkError, ValueError):
+    """A class cannot be registered as a scripted object: its name, folder or scripts are wrong.
+
+    :param name: that it was to have.
+    :param detail: what is wrong.
+    """
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(name, detail)
+        self.name = name
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"The object cannot be registered: {self.name!r} ({self.detail})"
 
 
 class FeedError(ThoonkError):
@@ -321,8 +374,12 @@ class ServerError(ThoonkError):
         #: Name of the feed, and id of the item, that the command was about, where known.
         self.feed: str | None = None
         self.id: str | None = None
+        #: The scripted object and the verb, in words, where it was about one.
+        self.called = ""
 
     def __str__(self) -> str:
+        if self.called:
+            return f"{self.message} ({self.called})"
         if self.feed is None:
             return self.message
         item = f", id {self.id!r}" if self.id else ""

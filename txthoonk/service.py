@@ -25,6 +25,7 @@ from txthoonk.link import Link, connect
 from txthoonk.listening import Listening
 from txthoonk.pubsub import Hub
 from txthoonk.redis import Redis, RedisSubscriber
+from txthoonk.registry import Factory, Objects
 from txthoonk.scripts import load
 from txthoonk.subscriptions import Handlers
 from txthoonk.target import EMBEDDED, Target
@@ -107,6 +108,8 @@ class Thoonk(Listening, Service):
         self._hub = Hub(self.get_reactor, connect_timeout, self._no_messages)
         self._handlers = Handlers(self._hub)
         self._followers = Followers(self, self._hub, check_interval)
+        #: What was registered with :meth:`register_object` and :meth:`register_interface`.
+        self.objects = Objects(self, self._hub, self._listen)
         self._messages: Link[RedisSubscriber] = Link(
             reactor, self._make_subscriber, self._hub.attach, connect_timeout, max_pending
         )
@@ -140,6 +143,26 @@ class Thoonk(Listening, Service):
     def job(self, name: str, **options: Any) -> Job:
         """A handle on a feed of jobs; see :class:`~txthoonk.types.job.Job`."""
         return Job(self, name, **options)
+
+    # -- scripted objects -------------------------------------------------------------------
+
+    def register_object(self, name: str, cls: type[Any]) -> Factory:
+        """Let a class with a folder of Lua be ``thoonk.objects.NAME(name)``.
+
+        :param name: an identifier.
+        :param cls: of one's own, with ``objtype``, ``scriptdir`` and, for events,
+            ``subscribables``; of :class:`~txthoonk.objects.DeclaredObject` if it is in that form,
+            else best of :class:`~txthoonk.objects.ScriptedObject`.
+        :returns: what makes objects; awaiting it lets Redis read the scripts.
+        :raises RegistrationError: if the name is taken, or the class, its folder or a script
+            cannot be used. What only Redis can know, a slip of Lua, is logged, told to those who
+            call the verb, and to who awaits the result or ``objects.when_loaded()``.
+        """
+        return self.objects.register(name, cls, has_name=True)
+
+    def register_interface(self, name: str, cls: type[Any]) -> Factory:
+        """The same for what has no name: ``thoonk.objects.NAME()``."""
+        return self.objects.register(name, cls, has_name=False)
 
     # -- workers ----------------------------------------------------------------------------
 
@@ -324,6 +347,7 @@ class Thoonk(Listening, Service):
 
     def _prepare(self, redis: Redis) -> Deferred[Any]:
         load(redis)
+        self.objects.load(redis)
         return succeed(redis)
 
     def open_connection(self) -> Deferred[Redis]:

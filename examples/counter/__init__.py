@@ -1,0 +1,1 @@
+"""A type of one's own, shared with Node programs: see ``python -m examples.counter --help``."""

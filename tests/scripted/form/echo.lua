@@ -1,0 +1,2 @@
+-- Answers with all that it got.
+return {false, unpack(ARGV)}

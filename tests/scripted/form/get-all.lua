@@ -1,0 +1,1 @@
+return {false, 'all of ' .. ARGV[1]}

@@ -1,0 +1,1 @@
+return string.upper(ARGV[1])

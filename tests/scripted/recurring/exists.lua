@@ -1,0 +1,1 @@
+return {false, redis.call('SISMEMBER', 'recurrings', ARGV[1])}

@@ -1,0 +1,1 @@
+return {false, redis.call('ZCOUNT', 'recurring:' .. ARGV[1], '-inf', '+inf')}

@@ -1,0 +1,12 @@
+-- Answers with its arguments as they came.
+--
+-- ARGV[1] number  number
+-- ARGV[2] later   seconds
+-- ARGV[3] due     milliseconds
+-- ARGV[4] yes     flag
+-- ARGV[5] tree    json
+-- ARGV[6] rest    pairs    whatever else
+-- Returns: list
+-- Errors: none
+-- Publishes: nothing
+return ARGV
