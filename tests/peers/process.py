@@ -34,13 +34,14 @@ _DRIVER: Final = str(Path(__file__).with_name("driver.py"))
 
 
 @functools.cache
-def found() -> tuple[str, list[str], Path]:
+def found(wanted: str | None = KIND) -> tuple[str, list[str], Path]:
     """Which one there is, the command that runs a script with it, its modules' folder.
 
+    :param wanted: this one, or whichever there is.
     :raises Unavailable: if there is none.
     """
     reasons = []
-    for kind in [KIND] if KIND else KINDS:
+    for kind in [wanted] if wanted else KINDS:
         try:
             return kind, *get(kind)
         except Unavailable as error:
@@ -69,6 +70,7 @@ class ThoonkPy(ProcessProtocol):
 
     :param url: of the server, ``redis://host:port/db``.
     :param listen: whether it listens.
+    :param kind: ``original`` or ``converted``; whichever there is if not given.
     :ivar ready: fires when it is connected, and listens if it is to.
     :ivar ended: fires when it has ended.
     :ivar heard: what its handlers were called with, as ``[event, argument, ...]``.
@@ -76,11 +78,11 @@ class ThoonkPy(ProcessProtocol):
 
     transport: IProcessTransport
 
-    def __init__(self, url: str, listen: bool = False) -> None:
+    def __init__(self, url: str, listen: bool = False, kind: str | None = KIND) -> None:
         from twisted.internet import reactor
 
         parts = urlsplit(url)
-        self.kind, command, modules = found()
+        _, command, modules = found(kind)
         self.ready: Deferred[None] = Deferred()
         self.ended: Deferred[None] = Deferred()
         self.heard: list[list[Any]] = []

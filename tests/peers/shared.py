@@ -20,6 +20,9 @@ __all__ = ["Shared", "share"]
 #: Seconds without a job after which a worker goes.
 IDLE = 1
 
+#: Seconds that results of ours are kept for who asks.
+RESULTS = 2
+
 #: What a feed of jobs keeps, whoever works on it.
 KEPT = frozenset({"feed.config", "feed.publishes", "feed.finishes"})
 
@@ -32,7 +35,8 @@ class Shared:
     :ivar done: who says that it has finished which, in order.
     :ivar announced: how often each was announced as finished.
     :ivar puts: as the feed counts, and what it has under way in the end.
-    :ivar left: the keys of the feed in the end, and how much is in each.
+    :ivar kept: what there is beside options and counters when all is done, and how much.
+    :ivar left: the keys of the feed, and how much is in each, when results are no longer kept.
     """
 
     ids: list[str] = field(default_factory=list)
@@ -42,17 +46,13 @@ class Shared:
     puts: int = 0
     finishes: int = 0
     seconds: float = 0.0
+    kept: dict[str, int] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
 
     @property
     def by(self) -> dict[str, int]:
         """How many each worker has finished."""
         return {who: len(ids) for who, ids in self.done.items()}
-
-    @property
-    def kept(self) -> dict[str, int]:
-        """Keys that are left beside options and counters, and how much is in each."""
-        return {key: size for key, size in self.left.items() if key not in KEPT}
 
     def problems(self) -> list[str]:
         """Whatever is not as it should be."""
@@ -67,10 +67,8 @@ class Shared:
         found = [f"{count} {what}" for what, count in wrong.items() if count]
         if (self.puts, self.finishes) != (len(self.ids), len(self.ids)):
             found.append(f"counted: {self.puts} puts, {self.finishes} finishes")
-        found += [
-            f"{who} did {count}" for who, count in self.by.items() if count * 100 < len(times)
-        ]
-        found += [f"left: {key} ({size})" for key, size in self.kept.items() if key[:3] != "tx."]
+        found += [f"{who} did {count}" for who, count in self.by.items() if count < 10]
+        found += [f"left: {key} ({size})" for key, size in self.left.items() if key not in KEPT]
         return found
 
 
@@ -89,7 +87,7 @@ async def share(
     :param redis: a connection for the bare worker.
     """
     shared = Shared()
-    job: Job = await thoonk.job(name)
+    job: Job = await thoonk.job(name, result_ttl=RESULTS)
 
     def finished(event: JobFinished) -> None:
         shared.announced[event.id] += 1
@@ -111,21 +109,28 @@ async def share(
     for who, working in workers.items():
         shared.done[who] = await working
     shared.seconds = time.monotonic() - start - IDLE
-    await job.maintenance(lost_grace=0.05)
     stats = await job.stats()
     shared.puts, shared.finishes = stats.puts, stats.finishes
     # A handler that heard the last message has heard all.
     await thoonk.remove_handler(await thoonk.register_handler("a channel", print))
-    for key in await thoonk.redis.execute("KEYS", f"*:{name}"):
-        kind = key.decode().removesuffix(f":{name}")
-        shared.left[kind] = await _size(thoonk, key)
+    shared.left = await _keys(thoonk, name)
+    shared.kept = {key: size for key, size in shared.left.items() if key not in KEPT}
+    end = time.monotonic() + RESULTS + 10
+    while shared.left.keys() - KEPT and time.monotonic() < end:
+        await job.maintenance(lost_grace=0.05)  # drops some hundred that are due
+        shared.left = await _keys(thoonk, name)
     return shared
 
 
-async def _size(thoonk: Thoonk, key: bytes) -> int:
+async def _keys(thoonk: Thoonk, name: str) -> dict[str, int]:
+    """The keys of a feed, without its name, and how much is in each."""
     sizes = {b"hash": "HLEN", b"list": "LLEN", b"set": "SCARD", b"zset": "ZCARD"}
-    kind = await thoonk.redis.execute("TYPE", key)
-    return int(await thoonk.redis.execute(sizes[kind], key)) if kind in sizes else 1
+    found = {}
+    for key in await thoonk.redis.execute("KEYS", f"*:{name}"):
+        kind = await thoonk.redis.execute("TYPE", key)
+        size = await thoonk.redis.execute(sizes[kind], key) if kind in sizes else 1
+        found[key.decode().removesuffix(f":{name}")] = int(size)
+    return found
 
 
 async def _ours(job: Job) -> list[str]:
