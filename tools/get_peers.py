@@ -1,6 +1,6 @@
 """Fetch the other Thoonk programs that the tests run beside ours: thoonk.py 1.0.1.
 
-Two of it, in ``.peers``, each where it can be had:
+Two of it, in ``.peers`` or where ``TXTHOONK_PEERS`` says, each where it can be had:
 
 ``original``
     as it was published, with redis-py 2.4.13, for a Python 2.7 that has pip: the one that
@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-PLACE: Final = Path(__file__).parent.parent / ".peers"
+PLACE: Path = Path(os.environ.get("TXTHOONK_PEERS") or Path(__file__).parent.parent / ".peers")
 
 THOONK: Final = (
     "thoonk==1.0.1.0",
@@ -155,7 +155,7 @@ KINDS: Final[dict[str, Callable[[Path], None]]] = {"original": _original, "conve
 @contextmanager
 def _alone() -> Iterator[None]:
     """One process at a time: test runners are several."""
-    PLACE.mkdir(exist_ok=True)
+    PLACE.mkdir(parents=True, exist_ok=True)
     with (PLACE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -194,7 +194,7 @@ def main() -> int:
     for kind in KINDS:
         try:
             command, folder = get(kind)
-            print(f"thoonk.py 1.0.1, {kind}: {command[0]}, {folder.relative_to(PLACE.parent)}")
+            print(f"thoonk.py 1.0.1, {kind}: {command[0]}, {folder}")
         except Unavailable as error:
             print(f"thoonk.py 1.0.1, {kind}: {error}")
             status = status or kind == needed
