@@ -177,7 +177,7 @@ class HandlerTests(OlderCase):
         await first.remove_handler(await first.register_handler(self.name, told))
         self.assertEqual(await self.subscribers(), 2)
         await first.close()
-        self.assertEqual(await self.subscribers(), 1)
+        await until(lambda: self.subscribers().addCallback(lambda count: count == 1))
         again = await self.join(factory)
         await until(lambda: self.subscribers().addCallback(lambda count: count == 2))
         await again.register_handler(self.name, told)

@@ -82,22 +82,22 @@ def python2() -> str:
     for each in [named] if named else ["python2.7", *places]:
         found = shutil.which(each)
         if found is not None:
-            asked = subprocess.run(
-                [found, "-c", _IS_IT], capture_output=True, text=True, check=False
-            )
+            asked = _run(found, "-c", _IS_IT)
             if asked.returncode == 0:
                 return asked.stdout.strip()
     raise Unavailable(f"{named or 'python2.7'}: no such Python that has pip")
 
 
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a Python that is not this one: what is said to this one is not meant for it."""
+    environment = {key: value for key, value in os.environ.items() if key[:6] != "PYTHON"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
 def _pip(python: str, *words: str) -> None:
     """Run pip; complain in its own words."""
-    done = subprocess.run(
-        [python, "-m", "pip", "--quiet", "--disable-pip-version-check", "--retries=1", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    quiet = ("--quiet", "--disable-pip-version-check", "--retries=1")
+    done = _run(python, "-m", "pip", *quiet, *words)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "DEPRECATION" not in line]
         raise Unavailable("pip: " + (" ".join(lines[-3:]) or f"status {done.returncode}"))
