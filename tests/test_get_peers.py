@@ -66,11 +66,12 @@ class NeededTests(TestCase):
         They are skipped and say why; where it is needed they fail.
         """
         nowhere = {"TXTHOONK_PEERS": self.mktemp(), "PIP_INDEX_URL": "file:///none"}
+        nowhere |= {"CI": "", "TXTHOONK_NEED_PEERS": ""}
         nowhere |= {"PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": "", "TXTHOONK_PEER": ""}
         for more, wanted in (
-            ({"CI": ""}, b"PASSED (skips=1)"),
-            ({"CI": "true"}, b"FAILED (errors=1)"),
-            ({"CI": "", "TXTHOONK_PEER": "original"}, b"FAILED (errors=1)"),
+            ({}, b"PASSED (skips=1)"),
+            ({"TXTHOONK_NEED_PEERS": "1"}, b"FAILED (errors=1)"),
+            ({"TXTHOONK_PEER": "original"}, b"FAILED (errors=1)"),
         ):
             output, _, _ = await getProcessOutputAndValue(
                 sys.executable,

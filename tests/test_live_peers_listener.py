@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from tests.helpers import Heard, until
 from tests.peers.process import LivePeerCase, PeerRaised, ThoonkPy
-from txthoonk import Feed, Job, Queue, SortedFeed
+from txthoonk import Feed, Job, JobWorker, Queue, Retry, SortedFeed, Stall
 from txthoonk.errors import FeedDoesNotExist, FeedExists
 from txthoonk.types import Claim
 
@@ -144,6 +144,8 @@ class FullRunTests(LivePeerCase):
             await self.run_queue(prefix)
             await self.run_job(prefix)
             await self.run_instance(prefix)
+            await self.run_worker(prefix)
+            await self.run_follower(prefix, peer)
             await self.hears(peer)
         await self.still_hears(peer)
 
@@ -361,6 +363,38 @@ class FullRunTests(LivePeerCase):
         await self.thoonk.fsck(name, repair=True)
         await self.thoonk.delete_feed(name)
         await self.assertFailure(self.thoonk.delete_feed(name), FeedDoesNotExist)
+
+    async def run_worker(self, prefix: str) -> None:
+        """What a worker says of jobs."""
+        jobs: Job = await self.thoonk.job(f"{prefix}-worker", max_attempts=2)
+
+        async def handler(claim: Claim) -> str:
+            if claim.item == "stall":
+                raise Stall("why")
+            if claim.item == "retry" and not claim.cancelled:
+                raise Retry(delay=0.01)
+            if claim.item == "fail":
+                raise ValueError("whatever")
+            return f"{claim.item}\0"
+
+        worker = JobWorker(self.thoonk, jobs.name, handler)
+        worker.startService()
+        ids = await jobs.put_many(["done", "stall", "retry", "fail"])
+        await until(lambda: jobs.stats().addCallback(lambda s: (s.finishes, s.stalled) == (2, 2)))
+        self.assertEqual(await jobs.get_result(ids[2]), ("retry", "retry\0"))
+        await worker.stopService()
+        self.flushLoggedErrors(ValueError)
+        await jobs.delete()
+
+    async def run_follower(self, prefix: str, peer: ThoonkPy) -> None:
+        """What a follower writes of changes by others."""
+        feed: Feed = await self.thoonk.feed(f"{prefix}-followed")
+        live = await feed.follow(lambda event: None)
+        await peer.of("feed", feed.name, "publish", "x", "a")
+        await until(lambda: dict(live.items) == {"a": "x"})
+        await live.verify()
+        live.stop()
+        await feed.delete()
 
 
 async def _made(handle: Any) -> None:

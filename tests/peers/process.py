@@ -28,7 +28,7 @@ __all__ = ["KIND", "LivePeerCase", "PeerRaised", "ThoonkPy", "blob"]
 #: Which one is run: ``original`` or ``converted``; without it the first of them that there is.
 KIND: Final = os.environ.get("TXTHOONK_PEER")
 #: Whether it is an error that there is none.
-NEEDED: Final = bool(os.environ.get("CI") or KIND)
+NEEDED: Final = any(map(os.environ.get, ("CI", "TXTHOONK_NEED_PEERS", "TXTHOONK_PEER")))
 
 _DRIVER: Final = str(Path(__file__).with_name("driver.py"))
 
