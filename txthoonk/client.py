@@ -1,19 +1,21 @@
 """ThoonkPub and ThoonkSub: the API of txThoonk 0.1, one connection each.
 
 A factory makes them: ``endpoint.connect(ThoonkPubFactory(db=1))`` fires with a publisher, and
-``ClientService(endpoint, ThoonkSubFactory())`` keeps one connected; the handlers of a
-:class:`ThoonkSubFactory` belong to it and are subscribed again on each new connection. For new
-programs there is :class:`~txthoonk.service.Thoonk`, which does all this by itself.
+``ClientService(endpoint, ThoonkSubFactory())``, or ``reactor.connectTCP`` as ever, keeps one
+connected; the handlers of a :class:`ThoonkSubFactory` belong to it and are subscribed again on
+each new connection. For new programs there is :class:`~txthoonk.service.Thoonk`, which does all
+this by itself. ``docs/from-0.1.rst`` has what is different from 0.1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import Signature, signature
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IAddress, IProtocol, IStreamClientEndpoint, ITransport
-from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.protocol import ReconnectingClientFactory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -27,6 +29,7 @@ from txthoonk.errors import (
     ThoonkError,
 )
 from txthoonk.instance import Instance
+from txthoonk.keys import DELFEED, NEWFEED, decode
 from txthoonk.link import connect
 from txthoonk.pubsub import Hub
 from txthoonk.redis import Redis, RedisSubscriber
@@ -109,6 +112,11 @@ class ThoonkPub(ThoonkBase, Instance):
         for name, feed_type in self.feed_types.items():
             setattr(self, name, self._maker(feed_type))
 
+    def block_at(self, endpoint: IStreamClientEndpoint | None, make: Callable[[], Redis]) -> None:
+        """Where a ``get`` that blocks makes its own connection, and what makes its protocol."""
+        self._endpoint = endpoint
+        self._make = make
+
     feed: Callable[..., Deferred[Any]]
     sorted_feed: Callable[..., Deferred[Any]]
     queue: Callable[..., Deferred[Any]]
@@ -150,7 +158,10 @@ class ThoonkSub(ThoonkBase):
 
     def __init__(self, redis: Redis, handlers: Handlers | None = None) -> None:
         super().__init__(redis)
-        self.handlers = handlers or Handlers(Hub(redis.get_clock, Instance.connect_timeout))
+        # What was heard once goes on coming to ``redis.messageReceived``, as in 0.1.
+        self.handlers = handlers or Handlers(
+            Hub(redis.get_clock, Instance.connect_timeout, stays=True)
+        )
 
     def connectionMade(self) -> None:
         """Subscribe to what is wanted already."""
@@ -166,18 +177,45 @@ class ThoonkSub(ThoonkBase):
     def register_handler(self, evt: str, handler: Callable[..., object]) -> Deferred[int]:
         """Call *handler* for messages; the forms are those of ``Thoonk.register_handler``.
 
+        One for ``create`` or ``delete`` that cannot do with the name alone gets the instance too,
+        which 0.1 gave them.
+
         :returns: fires with an id for :meth:`remove_handler`, once Redis has confirmed.
         :raises NotConnected: (as a failure) if that took longer than 10 seconds.
         :raises AuthenticationFailed: (as a failure) if Redis does not let us in.
         """
-        return self.handlers.register(evt, handler)
+        return self.handlers.register(_event_for(evt, handler), handler)
 
     def remove_handler(self, id: int) -> Deferred[bool]:
         """Call a handler no more; fires with whether there was one."""
         return succeed(self.handlers.remove(id))
 
 
-class ThoonkPubFactory(Factory):
+#: Events by the names that 0.1 gave them, and the channels they came on.
+_CHANNELS = {"create": decode(NEWFEED), "delete": decode(DELFEED)}
+
+
+def _event_for(evt: str, handler: Callable[..., object]) -> str:
+    """The channel instead of the event, for a handler that needs all parts of its messages."""
+    channel = _CHANNELS.get(evt)
+    if channel is None:
+        return evt
+    try:
+        accepts = signature(handler)
+    except (TypeError, ValueError):  # it does not say
+        return evt
+    return channel if _takes(accepts, 2) and not _takes(accepts, 1) else evt
+
+
+def _takes(accepts: Signature, count: int) -> bool:
+    try:
+        accepts.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
+
+
+class ThoonkPubFactory(ReconnectingClientFactory):
     """Makes a :class:`ThoonkPub` for each connection.
 
     :param endpoint: for gets that block; without it they fail with ``NoEndpoint``.
@@ -185,7 +223,8 @@ class ThoonkPubFactory(Factory):
         as in txredis), ...
     """
 
-    protocol = ThoonkPub  # type: ignore[assignment]  # made of a Redis, below
+    protocol: Callable[..., Redis] = Redis
+    protocol_wrapper: Callable[[Redis], ThoonkPub] = ThoonkPub
     noisy = False
 
     def __init__(
@@ -197,13 +236,16 @@ class ThoonkPubFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A publisher for a new connection."""
-        return ThoonkPub(self._make(), self._endpoint, self._make)
+        self.resetDelay()
+        pub = self.protocol_wrapper(self._make())
+        pub.block_at(self._endpoint, self._make)
+        return pub
 
     def _make(self) -> Redis:
-        return Redis(*self._args, **self._kwargs)
+        return self.protocol(*self._args, **self._kwargs)
 
 
-class ThoonkSubFactory(Factory):
+class ThoonkSubFactory(ReconnectingClientFactory):
     """Makes a :class:`ThoonkSub` for each connection.
 
     One that comes after another was lost has the handlers of that one; those that are connected
@@ -212,7 +254,8 @@ class ThoonkSubFactory(Factory):
     :param args: for :class:`RedisSubscriber`: ``db``, ``password``, ...
     """
 
-    protocol = ThoonkSub  # type: ignore[assignment]  # made of a RedisSubscriber, below
+    protocol: Callable[..., Redis] = RedisSubscriber
+    protocol_wrapper: Callable[[Redis], ThoonkSub] = ThoonkSub
     noisy = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -222,10 +265,11 @@ class ThoonkSubFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A subscriber for a new connection."""
-        redis = RedisSubscriber(*self._args, **self._kwargs)
+        self.resetDelay()
+        sub = self.protocol_wrapper(self.protocol(*self._args, **self._kwargs))
         for handlers in self._handlers:
             if not handlers.hub.attached:
-                return ThoonkSub(redis, handlers)
-        sub = ThoonkSub(redis)
+                sub.handlers = handlers
+                return sub
         self._handlers.append(sub.handlers)
         return sub

@@ -35,6 +35,7 @@ class Hub:
     :param get_reactor: gives the clock.
     :param timeout: seconds that a subscription waits for a connection.
     :param not_connected: says why there is no connection.
+    :param stays: whether what was subscribed stays so when nobody listens any more.
     """
 
     log = Logger()
@@ -44,10 +45,12 @@ class Hub:
         get_reactor: Callable[[], IReactorTime],
         timeout: float,
         not_connected: Callable[[], Exception] | None = None,
+        stays: bool = False,
     ) -> None:
         self._get_reactor = get_reactor
         self._timeout = timeout
         self._not_connected = not_connected or self._lost
+        self._stays = stays
         self._connection: RedisSubscriber | None = None
         self._why: Exception | None = None
         self._refusal: Exception | None = None
@@ -241,7 +244,7 @@ class Hub:
                 continue
             wish.listeners = tuple(each for each in wish.listeners if each is not listener)
             self._regroup(wish)
-            if not wish.listeners:
+            if not wish.listeners and not (self._stays and wish.confirmed):
                 del wishes[name]
                 unwanted.append(name)
         connection = self._connection

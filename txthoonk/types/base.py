@@ -16,7 +16,7 @@ from txthoonk.keys import FeedKeys, check_id, check_name, decode, encode
 from txthoonk.redis import Redis
 from txthoonk.scripts import BoundScript, Connection, script
 from txthoonk.serializers import Serializer, get_serializer
-from txthoonk.types.options import encode_options
+from txthoonk.types.options import ANY_TYPE, encode_options
 
 __all__ = ["FeedBaseType", "ItemId", "Owner", "given", "new_id", "read_config"]
 
@@ -195,7 +195,9 @@ class FeedBaseType:
         :returns: fires with None when they are set and announced.
         :raises FeedDoesNotExist: (as a failure) if the feed was deleted.
         """
-        pairs = encode_options(self.OPTIONS, options, config)
+        # A handle of the base class itself may be on a feed of any type.
+        allowed = ANY_TYPE if type(self) is FeedBaseType else self.OPTIONS
+        pairs = encode_options(allowed, options, config)
         args = (encode(self.name), encode(self.pub.uuid), *pairs)
         return self._run(self._bind("instance/set_config"), args, _none)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from txthoonk.keys import encode
 from txthoonk.types.backoff import Backoff
 
-__all__ = ["LOCAL", "encode_options"]
+__all__ = ["ANY_TYPE", "LOCAL", "encode_options"]
 
 
 def _number(name: str, of: str, zero: str) -> Callable[[Any], bytes]:
@@ -110,6 +110,9 @@ _ENCODERS: Final[dict[str, Callable[[Any], bytes]]] = {
     "peer_timeout": _seconds("peer_timeout"),
     "result_ttl": _seconds("result_ttl", zero=True),
 }
+
+#: Those of all types together.
+ANY_TYPE: Final = frozenset(_ENCODERS)
 
 #: Options that stay in this process.
 LOCAL: Final = frozenset({"serializer"})

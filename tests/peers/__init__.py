@@ -1,0 +1,1 @@
+"""The real thoonk.py, run beside ours. ``docs/peers.rst`` says what of it is shown."""
