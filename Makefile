@@ -82,5 +82,6 @@ bench-jobs: env ## measure jobs, beside other job systems, which it installs und
 
 clean: ## remove everything that these targets made
 	@rm -rf .venv .venv-oldest .bench .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \
-		_trial_temp* build dist htmlcov *.egg-info twisted/plugins/dropin.cache
+		_trial_temp* build dist htmlcov *.egg-info twisted/plugins/dropin.cache \
+		examples/javascript/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
