@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.conformance_helpers import RunCase, failing
 from tests.helpers import ThoonkTestCase
+from txthoonk.conformance import runner
 from txthoonk.conformance.command import OURS
 from txthoonk.conformance.compare import compare_keys, compare_messages
 from txthoonk.conformance.digests import wrong_digests
@@ -89,6 +90,30 @@ class BadDriverTests(RunCase):
                 Deferred.fromCoroutine(self.play(command)), DriverFailed
             )
             self.assertIn("answered", str(error))
+
+    async def test_silent(self) -> None:
+        """
+        One that does not answer in time is ended.
+        """
+        self.patch(runner, "PATIENCE", 0.3)
+        command = self.script("import sys, time\nsys.stdin.readline()\ntime.sleep(600)")
+        error = await self.assertFailure(Deferred.fromCoroutine(self.play(command)), DriverFailed)
+        self.assertIn("did not answer hello within 0.3 seconds", str(error))
+
+    async def test_no_verbs(self) -> None:
+        """
+        One whose hello says nothing of verbs is told so; one that has none has an empty table.
+        """
+        for said, expected in (("3", DriverFailed), ('{\\"verbs\\": []}', None)):
+            reply = f'{{\\"id\\": 1, \\"returned\\": {said}}}'
+            command = self.script(
+                f'import sys\ninput()\nprint("{reply}", flush=True)\nsys.stdin.read()'
+            )
+            playing = Deferred.fromCoroutine(self.play(command))
+            if expected is not None:
+                await self.assertFailure(playing, expected)
+            else:
+                self.assertEqual((await playing).results, [])
 
     async def test_dies(self) -> None:
         """

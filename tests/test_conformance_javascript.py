@@ -25,7 +25,8 @@ LUA: Final = ROOT / "txthoonk" / "lua"
 #: What it does not offer: what needs our own additions to jobs, and a few that only read.
 LEFT_OUT: Final = {
     *("feed.has_id", "feed.length", "sorted.has_id", "sorted.length", "queue.length"),
-    *("job.get_stalled", "job.maintenance", "feed.history", "sorted.history"),
+    *("job.get_stalled", "job.maintenance", "job.put_many", "job.retry_all"),
+    *("feed.history", "sorted.history", "feed.snapshot", "sorted.snapshot"),
 }
 
 

@@ -88,6 +88,7 @@ def compare_keys(expected: dict[str, Any], actual: dict[str, Any], symbols: Symb
 
 def _same(kind: str, expected: Any, actual: Any, symbols: Symbols) -> bool:
     if kind == "zset":
+        actual = _in_order(actual, [member for member, _ in symbols.fill(expected)])
         return len(expected) == len(actual) and all(
             symbols.match(member, there) and symbols.match_score(score, scored)
             for (member, score), (there, scored) in zip(expected, actual, strict=True)
@@ -95,3 +96,13 @@ def _same(kind: str, expected: Any, actual: Any, symbols: Symbols) -> bool:
     if kind == "set":
         return symbols.match(sorted(symbols.fill(expected)), sorted(actual))
     return symbols.match(expected, actual)
+
+
+def _in_order(pairs: list[list[str]], members: list[str]) -> list[list[str]]:
+    """Members by score; what came in one instant is in no order, so in that which is expected."""
+
+    def place(pair: list[str]) -> tuple[float, int]:
+        member, score = pair
+        return float(score), members.index(member) if member in members else -1
+
+    return sorted(pairs, key=place)

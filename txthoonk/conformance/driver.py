@@ -33,7 +33,8 @@ METHODS: Final = (
     *("queue.put", "queue.get", "queue.get_ids", "queue.length"),
     *("job.put", "job.get", "job.finish", "job.cancel", "job.release", "job.stall", "job.retry"),
     *("job.retract", "job.edit", "job.get_ids", "job.get_stalled", "job.get_failure_count"),
-    *("job.get_result", "job.maintenance"),
+    *("job.get_result", "job.maintenance", "job.put_many", "job.retry_all", "job.cancel_running"),
+    *("job.stats", "queue.maintenance", "feed.snapshot", "sorted.snapshot"),
 )
 
 #: Verbs of listeners: one for each kind of event.
@@ -94,8 +95,15 @@ class Does:
         returned = await getattr(handle, method)(**args)
         if verb == "job.get":
             self._claims[handle.name, returned.id] = returned
-        if verb == "job.maintenance":
+        if method == "maintenance":
             return None
+        if method == "snapshot":
+            return {
+                "revision": returned.revision,
+                "items": [list(pair) for pair in returned.items.items()],
+            }
+        if verb == "job.stats":
+            return returned._asdict()
         if verb.endswith("get_all"):
             return [list(pair) for pair in returned.items()]
         return sorted(returned) if isinstance(returned, set) else returned

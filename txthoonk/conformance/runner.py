@@ -94,7 +94,10 @@ class Runner:
             reply = await driver.ask("hello", args, PATIENCE)
             if "raised" in reply:
                 raise DriverFailed(f"the driver: {reply['raised']}: {reply.get('says', '')}")
-            self.hello = reply["returned"]
+            hello = reply.get("returned")
+            if not isinstance(hello, dict) or not isinstance(hello.get("verbs"), list):
+                raise DriverFailed(f"the driver answered hello with {shown(hello)}")
+            self.hello = hello
         return self.hello
 
     async def stop(self) -> None:
