@@ -189,7 +189,7 @@ FAULTS: Final[dict[str, Fault]] = {
         "if false then",
     ),
     "stalled and still published": Fault(
-        ("job.stall",),
+        ("job.stall", "job.cancel_running"),
         "feed.published:",
         "job/stall",
         "redis.call('ZREM', published, id)\n",
