@@ -45,7 +45,7 @@ $(STAMP): pyproject.toml setup.py
 		|| echo "No embedded redis-server for this system: using the one on PATH"
 	@$(BIN)/python tools/get_peers.py
 	@for package in $(NODE); do command -v npm >/dev/null || break; \
-		npm install --silent --no-audit --no-fund --no-package-lock --prefix "$$(dirname $$package)" \
+		(cd "$$(dirname $$package)" && npm ci --silent --no-audit --no-fund) \
 		|| echo "Without $$package: its tests will be skipped"; done
 	@touch $@
 

@@ -11,5 +11,10 @@ if Path(__file__).with_name("twisted").joinpath("plugins").is_dir():
 
 setup(
     packages=packages,
-    package_data={"txthoonk": ["py.typed", "lua/*.lua", "lua/*/*.lua"]},
+    package_data={
+        "txthoonk": [
+            *("py.typed", "lua/*.lua", "lua/*/*.lua", "lua/*.json"),
+            "conformance/vectors/*/*.json",
+        ]
+    },
 )

@@ -1,4 +1,4 @@
-"""``thoonk``: feeds, items, publish, watch, follow, put, jobs and fsck from the command line.
+"""``thoonk``: feeds, items, publish, watch, follow, put, jobs, fsck and more from the command line.
 
 One entry is one line, its columns divided by tabs: control characters show as escapes, so that no
 item breaks a line or a terminal. All other bytes go through as they are, also those that are no
@@ -40,6 +40,7 @@ def word(check: Callable[[str], Any], argument: str) -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     """What may be typed."""
+    redis_url = partial(word, Target.parse)
     parser = argparse.ArgumentParser(
         prog="thoonk",
         description="Look into a Thoonk, and put things in.",
@@ -50,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--redis",
         metavar="URL",
         default=os.environ.get("THOONK_REDIS") or DEFAULT_URL,
-        type=partial(word, Target.parse),
+        type=redis_url,
         help="redis://, rediss:// or redis+unix:// URL; if not given, the environment's "
         f"THOONK_REDIS, else {DEFAULT_URL}",
     )
@@ -124,7 +125,39 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="*",
     )
     checker.add_argument("--repair", action="store_true", help="repair what can be")
+
+    runner = verb(
+        "conformance",
+        conformance,
+        "Put an implementation of Thoonk, in whatever language, through the vectors of the "
+        "contract, and print a table; docs/conformance.rst. Feeds have names of its own, and are "
+        "removed. "
+        "Exit status: 0 if all passed.",
+        feed=None,
+    )
+    runner.add_argument("--redis", metavar="URL", type=redis_url, default=argparse.SUPPRESS)
+    runner.add_argument(
+        "--driver", metavar="COMMAND", help="starts the driver; else txThoonk's own"
+    )
+    runner.add_argument("--all", action="store_true", help="show all that differs, not just some")
+    runner.add_argument("--only", metavar="VERB", action="append", help="* and ? as in a shell")
+
+    verb("driver", driver, "Be txThoonk's driver for the above, on standard input.", feed=None)
     return parser
+
+
+async def conformance(options: argparse.Namespace, out: Output) -> None:
+    """Put a driver through the vectors."""
+    from txthoonk.conformance.command import conformance
+
+    await conformance(options, out)
+
+
+async def driver(options: argparse.Namespace, out: Output) -> None:
+    """Do what comes on standard input."""
+    from txthoonk.conformance.driver import serve
+
+    await serve()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

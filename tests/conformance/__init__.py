@@ -1,0 +1,1 @@
+"""All faults against all vectors; see ``__main__``."""

@@ -1,0 +1,93 @@
+"""The manifest of the scripts: what another language needs to adopt them, and nothing stale."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.samples import KEYS, NAME
+from tools import write_manifest
+from txthoonk.errors import SCRIPT_ERRORS
+from txthoonk.keys import FeedKeys, decode
+from txthoonk.scripts import all_scripts, script
+
+MANIFEST: Final[dict[str, Any]] = json.loads(write_manifest.MANIFEST.read_text("utf-8"))
+
+
+def spelt(name: str, feed: str, db: int) -> str:
+    """A key or channel as the page on the manifest says it is made."""
+    text: str = MANIFEST["names"][name]
+    start = ":".join(feed.split(":")[:2])
+    return text.replace("[db]", str(db)).replace("[start]", start).replace("[feed]", feed)
+
+
+class ManifestTests(SynchronousTestCase):
+    """``txthoonk/lua/manifest.json``."""
+
+    def test_current(self) -> None:
+        """
+        It is what the headers say: ``python -m tools.write_manifest`` makes it anew.
+        """
+        self.assertEqual(write_manifest.MANIFEST.read_text("utf-8"), write_manifest.manifest())
+
+    def test_sources(self) -> None:
+        """
+        Put together as the page says, of the files alone, each script has the SHA1 it is called by.
+        """
+
+        def body(match: re.Match[str]) -> str:
+            text = (write_manifest.LUA / f"{match[1]}.lua").read_text("utf-8")
+            lines = text.splitlines(keepends=True)
+            while lines[0].startswith("--"):
+                del lines[0]
+            return "".join(lines)
+
+        self.assertEqual(set(MANIFEST["scripts"]), {each.name for each in all_scripts()})
+        for name, entry in MANIFEST["scripts"].items():
+            text = (write_manifest.LUA / entry["file"]).read_text("utf-8")
+            whole = re.sub(r"^-- include (\w+)\n", body, text, flags=re.MULTILINE)
+            self.assertEqual(hashlib.sha1(whole.encode()).hexdigest(), entry["sha1"], name)
+            self.assertEqual(
+                re.findall(r"^-- include (\w+)$", text, re.MULTILINE), entry["includes"]
+            )
+
+    def test_keys(self) -> None:
+        """
+        Keys and channels made by it are those that we call each script with.
+        """
+        for feed, db in ((NAME, 0), ("a:b:c", 3), ("é", 12)):
+            keys = FeedKeys(feed.encode(), db)
+            for name, entry in MANIFEST["scripts"].items():
+                names: list[str] = []
+                for key in entry["keys"]:
+                    group = key["type"] == "keys"
+                    names += MANIFEST["groups"][key["name"]] if group else [key["name"]]
+                channels = [a["name"] for a in entry["arguments"] if a["type"] == "channel"]
+                bound = script(name).bind(keys, feed)
+                made = [spelt(each, feed, db) for each in names]
+                self.assertEqual(made, [decode(key) for key in bound.keys])
+                made = [spelt(each, feed, db) for each in channels]
+                self.assertEqual(made, [decode(channel) for channel in bound.channels])
+
+    def test_errors(self) -> None:
+        """
+        Each error that a script may answer with has its name, and channels that it names exist.
+        """
+        self.assertEqual(set(MANIFEST["errors"]), set(SCRIPT_ERRORS))
+        for entry in MANIFEST["scripts"].values():
+            self.assertEqual(set(entry["errors"]) - set(MANIFEST["errors"]), set())
+            for told in entry["publishes"]:
+                self.assertIn(told["channel"], MANIFEST["names"])
+                self.assertTrue(told["parts"])
+            self.assertTrue(entry["purpose"] and entry["returns"]["type"])
+
+    def test_every_key(self) -> None:
+        """
+        What a delete removes is every key there is.
+        """
+        keys = [spelt(name, NAME, 0).encode() for name in MANIFEST["groups"]["every_key"]]
+        self.assertEqual(keys, list(KEYS.every_key()))
