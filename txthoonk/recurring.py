@@ -5,11 +5,11 @@ what time it is each caller says. The keys are the set ``recurrings`` (names), a
 the hash ``recurring.config:NAME`` (``timeout``, milliseconds) and the sorted set
 ``recurring:NAME``, tasks by when they are due, in milliseconds too. Nothing is published.
 
-The branch's ``get`` compares times as strings: for it ``999999999`` is later than ``1763744400000``,
-and ``10000000000000`` earlier. Times of now have 13 digits until the year 2286, so it is right among
-these; but a task that was added in seconds that begin with a 9 comes first and is never due for it,
-and so keeps all others from it. Here times are numbers: ours takes such a task, which is in order
-from then on.
+The branch's ``get`` compares times as strings: for it ``999999999`` is later than
+``1763744400000``, and ``10000000000000`` earlier. Times of now have 13 digits until the year 2286,
+so it is right among these; but a task that was added in seconds that begin with a 9 comes first and
+is never due for it, and so keeps all others from it. Here times are numbers: ours takes such a
+task, which is in order from then on.
 """
 
 from __future__ import annotations
