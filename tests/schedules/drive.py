@@ -192,17 +192,17 @@ class Drive:
         while not self._is_enough():
             for skew in self._missing():
                 point = self.random.choice(self.points)
-                passes = self.random.randint(1, 30)
+                passes = self.random.randint(1, 10)
                 self._start(skew, **({"point": point, "passes": passes} if point else {}))
             await self._sleep(0.3, 1.2)
-            alive = list(self.hosts.values())
-            if self.random.random() < 0.1:
-                for host in alive:
+            at_work = [host for host in self.hosts.values() if host.ready.called]
+            if at_work and self.random.random() < 0.1:
+                for host in list(self.hosts.values()):
                     host.kill()
                 self._count("all at once")
                 await self._sleep(1.5, 3.5)
-            elif alive:
-                self.random.choice(alive).kill()
+            elif at_work:
+                self.random.choice(at_work).kill()
                 self._count("anywhere")
 
     def _count(self, where: str) -> None:
