@@ -103,33 +103,32 @@ class Scheduler(Service):
     async def _look(self) -> float:
         """Fire what is due; fires with how many seconds to wait."""
         until, *due = await self._soonest(self._thoonk.redis, (b"%d" % FEEDS,))
+        waits = [_seconds(until)]
         if due:
             looking = [self._some.run(self._look_at, decode(name)) for name in due]
-            moved = await gatherResults(looking, consumeErrors=True).addErrback(first_failure)
-            if any(moved):
-                return 0  # they know when they are due again
-        wait: float = LOOK if until < 0 else min(LOOK, until / 1000)
-        return LOOK if due else wait + random.uniform(0.001, SPREAD)
+            waits += await gatherResults(looking, consumeErrors=True).addErrback(first_failure)
+        wait = min(waits)
+        return wait + random.uniform(0.001, SPREAD) if wait > 0 else 0.0
 
     @returns_deferred
-    async def _look_at(self, name: str) -> bool:
-        """Fire what is due of a feed; fires with whether anything has moved."""
+    async def _look_at(self, name: str) -> float:
+        """Fire what is due of a feed; fires with how many seconds to wait then."""
         try:
-            moved = await self._fire(name, FeedKeys(encode(name), self._thoonk.db))
+            wait = await self._fire(name, FeedKeys(encode(name), self._thoonk.db))
         except FeedDoesNotExist:
-            return False  # deleted meanwhile: the next look takes its schedules away
+            return LOOK  # deleted meanwhile: the next look takes its schedules away
         except CancelledError:
             raise
         except ThoonkError as error:
             self._note(name, error)
-            return False
+            return LOOK
         self._note(name, None)
-        return moved
+        return wait
 
-    async def _fire(self, feed: str, keys: FeedKeys) -> bool:
+    async def _fire(self, feed: str, keys: FeedKeys) -> float:
         redis, data = self._thoonk.redis, encode(feed)
         look = script("schedule/look").bind(keys, feed)
-        now, _, *due = await look(redis, (data, b"%d" % SCHEDULES))
+        now, until, *due = await look(redis, (data, b"%d" % SCHEDULES))
         tick = script("schedule/tick").bind(keys, feed)
         ticking: list[Deferred[int]] = []
         for i in range(0, len(due), 5):
@@ -154,8 +153,9 @@ class Scheduler(Service):
                 ticking.append(tick(redis, args, id=schedule))
                 ticking[-1].addCallback(self._tell, what, step, now)
         verdicts = await gatherResults(ticking, consumeErrors=True).addErrback(first_failure)
-        # A tick that another one has fired has moved, too. With none due the index was put right.
-        return not due or any(verdict >= -1 for verdict in verdicts)
+        if not due or any(verdict >= -1 for verdict in verdicts):
+            return 0  # something has moved, by us or by another: what is due next is to be asked
+        return _seconds(until)
 
     def _tell(self, verdict: int, what: str, step: Step, now: int) -> int:
         """Log that ticks were missed, if it was us who noticed."""
@@ -177,3 +177,8 @@ class Scheduler(Service):
         elif self._problems.get(what) != why:
             self._problems[what] = why
             self.log.warn("Cannot fire {what}: {why}", what=what or "anything", why=why)
+
+
+def _seconds(until: int) -> float:
+    """How long to wait for what is due in so many milliseconds, or -1 if nothing is."""
+    return LOOK if until < 0 else min(LOOK, until / 1000)
