@@ -9,6 +9,7 @@ from typing import Final
 
 from tests.feed_samples import FEED, FEED_SAMPLES, FULL, SORTED
 from tests.sampling import KEYS, NAME, Sample, grows, reads, refuses, shrinks
+from tests.schedule_samples import SCHEDULE_SAMPLES
 
 __all__ = ["KEYS", "NAME", "SAMPLES", "Sample"]
 
@@ -352,4 +353,5 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         refuses("FEEDNOTFOUND", args=(b"1", b"")),
     ),
     **FEED_SAMPLES,
+    **SCHEDULE_SAMPLES,
 }

@@ -48,7 +48,8 @@ class ScriptCase(ThoonkTestCase):
 
     async def prepare(self, sample: Sample) -> None:
         """Make the server as a sample wants it."""
-        await self.raw.execute("DEL", KEYS.feeds, *KEYS.every_key())
+        others = (KEYS.scheduled, KEYS.recurrings, KEYS.recurring_config, KEYS.recurring)
+        await self.raw.execute("DEL", KEYS.feeds, *KEYS.every_key(), *others)
         for verb, key, *rest in sample.before:
             await self.raw.execute(verb, getattr(KEYS, str(key)), *rest)
 

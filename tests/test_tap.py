@@ -99,11 +99,15 @@ class OptionsTests(FolderTestCase):
         self.assertIn("THOONK_REDIS: ", self.refused())
 
     def test_nothing_to_do(self) -> None:
-        """Without a job and without --maintain there is nothing to do."""
+        """Without a job, --maintain and --schedule there is nothing to do."""
         said = self.refused(job=False)
         self.assertIn("--job NAME=package.module:handler", said)
         self.assertIn("--maintain", said)
-        self.assertEqual(self.options("--maintain", job=False).handlers, {})
+        self.assertIn("--schedule", said)
+        for flag in ("--maintain", "--schedule"):
+            options = self.options(flag, job=False)
+            self.assertEqual(options.handlers, {})
+            self.assertIn(flag, options.arguments())
 
     def test_numbers(self) -> None:
         """Numbers have a range, which is told."""

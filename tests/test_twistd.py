@@ -227,6 +227,21 @@ class OneProcessTests(TwistdTestCase):
                 self.assertEqual(await program.ended, 1, program.output)
                 self.assertRegex(program.output, f"Cannot work: .*{why}")
 
+    async def test_schedule(self) -> None:
+        """Schedules are fired by each such process that there is; one of them may end."""
+        server = await self.own_server()
+        thoonk = await self.start_thoonk(server.url)
+        jobs = await thoonk.job("resize")
+        await jobs.every(0.2, "work", name="often", missed="catch-up")
+        programs = [self.twistd("--schedule", url=server.url) for _ in range(2)]
+        ticks = [(await jobs.get()).id]
+        await self.stop(programs[0])
+        while len(ticks) < 10:
+            ticks.append((await jobs.get()).id)
+        first = int(ticks[0].rpartition("@")[2])
+        self.assertEqual(ticks, [f"often@{first + 200 * i}" for i in range(10)])
+        await self.stop(programs[1])
+
     async def test_maintain(self) -> None:
         """What nobody works on is maintained: the job of a worker that is gone comes back."""
         server = await self.own_server()

@@ -1,4 +1,4 @@
-"""``thoonk``: feeds, items, publish, watch, follow, put, jobs, fsck and more from the command line.
+"""``thoonk``: what can be said from the command line; ``thoonk --help`` lists it.
 
 One entry is one line, its columns divided by tabs: control characters show as escapes, so that no
 item breaks a line or a terminal. All other bytes go through as they are, also those that are no
@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from txthoonk import __version__
+from txthoonk._schedule_verbs import schedule, schedules, unschedule
 from txthoonk._verbs import TYPES, Output, feeds, follow, fsck, items, jobs, publish, watch
 from txthoonk.errors import ThoonkError
 from txthoonk.keys import check_id, check_name, decode
@@ -115,6 +116,35 @@ def make_parser() -> argparse.ArgumentParser:
 
     counter = verb("jobs", jobs, "Count the jobs in each state.", feed="JOBFEED")
     counter.add_argument("--ids", action="store_true", help="state and id of each job instead")
+
+    verb(
+        "schedules",
+        schedules,
+        "List the schedules of feeds, of all if none is named; feed, name, when it is due next "
+        "(UTC, or paused), policy for missed ticks, rule, item.",
+        feed="JOBFEED",
+        nargs="*",
+    )
+
+    scheduler = verb(
+        "schedule",
+        schedule,
+        "Put a job again and again, by an interval or a cron expression; a schedule of that NAME "
+        "that is there is set anew. twistd thoonk --schedule fires it.",
+        feed="JOBFEED",
+    )
+    check = partial(check_id, feed="JOBFEED")
+    scheduler.add_argument("name", metavar="NAME", type=partial(word, check))
+    scheduler.add_argument("item", metavar="ITEM", type=partial(word, str))
+    rule = scheduler.add_mutually_exclusive_group(required=True)
+    rule.add_argument("--every", type=float, metavar="SECONDS")
+    rule.add_argument("--cron", metavar="EXPRESSION", help="minute hour day month weekday")
+    scheduler.add_argument("--timezone", default="UTC", help="of --cron; UTC if not given")
+    scheduler.add_argument("--missed", choices=("catch-up", "latest", "skip"), default="latest")
+    scheduler.add_argument("--priority", action="store_true", help="its jobs before all others")
+
+    remover = verb("unschedule", unschedule, "Remove a schedule.", feed="JOBFEED")
+    remover.add_argument("name", metavar="NAME", type=partial(word, check))
 
     checker = verb(
         "fsck",

@@ -45,8 +45,8 @@ CHECKED: Final[dict[str, dict[str, str]]] = {
     "job": {
         **_COMMON,
         **_WAITING,
-        **dict.fromkeys(("published", "claimed", "delayed", "lost", "due"), "zset"),
-        **dict.fromkeys(("cancelled", "lease", "errors", "results"), "hash"),
+        **dict.fromkeys(("published", "claimed", "delayed", "lost", "due", "ticks"), "zset"),
+        **dict.fromkeys(("cancelled", "lease", "errors", "results", "schedules"), "hash"),
         "stalled": "set",
         "finishes": "string",
         "running": _ANY,
@@ -195,6 +195,7 @@ class Check:
         elif kind == "queue":
             await self._look_at_ids(kind, await self._of_queue())
         elif kind == "job":
+            await self._look("schedules", [encode(self._name)])
             await self._look_at_ids(kind, await self._of_job())
         return faults + await self._look_again(self._repair)
 

@@ -165,6 +165,16 @@ class FeedKeys:
     revisions = _Key("tx.feed.revisions:")
     #: The last events.
     history = _Key("tx.feed.history:")
+    #: What is put again and again: name -> rule, policy, item; and when next: milliseconds.
+    schedules = _Key("tx.feed.schedules:")
+    ticks = _Key("tx.feed.ticks:")
+    #: Of all feeds that have such: when the first of each is due, milliseconds.
+    scheduled = _OneOfAll("tx.feed.scheduled")
+
+    # keys of other programs' recurring tasks, which are no feeds
+    recurrings = _OneOfAll("recurrings")
+    recurring_config = _Key("recurring.config:")
+    recurring = _Key("recurring:")
 
     # channels; some share their name with a key
     publish_channel = _Key("feed.publish:")
@@ -228,4 +238,6 @@ class FeedKeys:
             self.revision,
             self.revisions,
             self.history,
+            self.schedules,
+            self.ticks,
         )

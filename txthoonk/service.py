@@ -191,6 +191,22 @@ class Thoonk(Listening, Service):
 
         return decorate
 
+    def scheduler(self) -> Service:
+        """Fire the schedules of all feeds of jobs (``Job.every``, ``Job.cron``).
+
+        Any number of instances may do so, on any hosts: each tick comes once.
+
+        :returns: a :class:`~txthoonk.scheduler.Scheduler`, which starts and stops with this
+            instance.
+        """
+        from txthoonk.scheduler import Scheduler
+
+        scheduler = Scheduler(self)
+        self._own_workers.append(scheduler)
+        if self.running:
+            scheduler.startService()
+        return scheduler
+
     def add_worker(self, worker: Service) -> None:
         """Stop a worker before this instance stops; for workers."""
         self._workers[worker] = None

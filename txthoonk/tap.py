@@ -58,6 +58,7 @@ class Options(usage.Options):
     optFlags = [
         ["blocking", None, "Run handlers in threads: they may block."],
         ["maintain", None, "Maintain all feeds of jobs there are, also without any --job."],
+        ["schedule", None, "Fire the schedules of all feeds of jobs, also without any --job."],
     ]
 
     def __init__(self) -> None:
@@ -108,10 +109,10 @@ class Options(usage.Options):
                 )
             self.specs[name] = spec
             self.handlers[name] = find_handler(spec)
-        if not self.handlers and not self["maintain"]:
+        if not (self.handlers or self["maintain"] or self["schedule"]):
             raise usage.UsageError(
-                "nothing to do: give --job NAME=package.module:handler to work on jobs, or "
-                "--maintain to maintain feeds of jobs"
+                "nothing to do: give --job NAME=package.module:handler to work on jobs, "
+                "--maintain to maintain feeds of jobs, or --schedule to fire their schedules"
             )
         self._whole("concurrency", 1, 100_000)
         self._whole("workers", 1, 1000)
@@ -195,7 +196,7 @@ class Options(usage.Options):
         for option in ("concurrency", "grace", "claim-timeout", "max-attempts", "processes"):
             if self[option] is not None:
                 made.append(f"--{option}={self[option]}")
-        made += (f"--{flag}" for flag in ("blocking", "maintain") if self[flag])
+        made += (f"--{flag}" for flag in ("blocking", "maintain", "schedule") if self[flag])
         return made
 
 
@@ -261,6 +262,7 @@ def makeService(options: Options) -> IService:
 
     from txthoonk._daemon import StoppableWorker, Worker
     from txthoonk._supervisor import Supervisor
+    from txthoonk.scheduler import Scheduler
     from txthoonk.service import Thoonk
     from txthoonk.worker import JobWorker
 
@@ -293,6 +295,9 @@ def makeService(options: Options) -> IService:
                 blocking=bool(options["blocking"]),
                 processes=options["processes"],
             )
+
+        if options["schedule"]:
+            yield Scheduler(thoonk)
 
     worker: IService = Worker(
         reactor, options["redis"], feeds, make, maintain=bool(options["maintain"])

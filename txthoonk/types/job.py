@@ -22,7 +22,8 @@ from txthoonk.types.claims import (
 )
 from txthoonk.types.items import none
 from txthoonk.types.operating import JobStats, report
-from txthoonk.types.producing import Produced, milliseconds
+from txthoonk.types.producing import milliseconds
+from txthoonk.types.scheduling import Scheduled
 
 __all__ = ["Job", "JobStats"]
 
@@ -34,7 +35,7 @@ CROWD: Final = 1000
 OLD: Final = 3600.0
 
 
-class Job(Produced):
+class Job(Scheduled):
     """Jobs that wait, are claimed, and end finished, cancelled (to be claimed again) or stalled.
 
     Options: ``serializer``, ``title``; ``announce``: ``False`` leaves out the messages on
@@ -51,14 +52,14 @@ class Job(Produced):
     """
 
     TYPE = "job"
-    OPTIONS = Produced.OPTIONS | {
+    OPTIONS = Scheduled.OPTIONS | {
         *("announce", "claim_timeout", "max_attempts", "backoff", "peer_timeout", "result_ttl")
     }
     CHANNELS = ("put_channel", "claim_channel", "finish_channel")
     SCHEMA = (
-        *Produced.SCHEMA,
+        *Scheduled.SCHEMA,
         *("published", "claimed", "cancelled", "stalled", "finishes", "lost"),
-        *("lease", "errors", "delayed", "results", "due"),
+        *("lease", "errors", "delayed", "results", "due", "schedules", "ticks"),
     )
 
     def __init__(

@@ -1,0 +1,1 @@
+"""Schedulers on hosts whose clocks are wrong, killed at any instant."""
