@@ -76,6 +76,12 @@ class OptionsTests(FolderTestCase):
             (options["concurrency"], options["grace"], options["workers"]), (10, 10, 1)
         )
         self.assertEqual((options["claim-timeout"], options["max-attempts"]), (None, None))
+        self.assertEqual(options["dialect"], "contract")
+
+    def test_dialect(self) -> None:
+        """The dialect is one of two, and each process is told."""
+        self.assertIn("--dialect=lua", self.options("--dialect=lua").arguments())
+        self.assertIn("'contract', 'lua'", self.refused("--dialect=clj"))
 
     def test_redis(self) -> None:
         """The URL is the one that was given, else the environment's, else none: an embedded one."""

@@ -15,6 +15,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from txthoonk._supervisor import REDIS
+from txthoonk.dialects import get_dialect
 from txthoonk.keys import check_name, decode
 from txthoonk.target import EMBEDDED, Target
 
@@ -54,6 +55,7 @@ class Options(usage.Options):
         ["claim-timeout", None, None, "Seconds that a claim holds; stored with the feed."],
         ["max-attempts", None, None, "Then a job is parked; 0: never. Stored with the feed."],
         ["processes", None, "0", "Child processes of each NAME in which handlers run, if any."],
+        ["dialect", None, "contract", "Of the wire: contract; or lua, which thoonk-jobs speaks."],
     ]
     optFlags = [
         ["blocking", None, "Run handlers in threads: they may block."],
@@ -126,6 +128,10 @@ class Options(usage.Options):
             )
         if self["blocking"] or self["processes"]:
             self._check_plain()
+        try:
+            get_dialect(self["dialect"])
+        except ValueError as error:
+            raise usage.UsageError(f"--dialect: {error}") from None
         self._check_redis()
 
     def _check_plain(self) -> None:
@@ -192,7 +198,14 @@ class Options(usage.Options):
             made.append(f"--rundir={twistd['rundir']}")
         made.append("thoonk")
         made += (f"--job={job}" for job in self._jobs)
-        for option in ("concurrency", "grace", "claim-timeout", "max-attempts", "processes"):
+        for option in (
+            "concurrency",
+            "grace",
+            "claim-timeout",
+            "max-attempts",
+            "processes",
+            "dialect",
+        ):
             if self[option] is not None:
                 made.append(f"--{option}={self[option]}")
         made += (f"--{flag}" for flag in ("blocking", "maintain") if self[flag])
@@ -276,6 +289,7 @@ def makeService(options: Options) -> IService:
             arguments=options.arguments(),
             directory=os.getcwd(),
             grace=options["grace"],
+            dialect=options["dialect"],
             relay=bool(aside or twistd.get("logger") or not twistd.get("nodaemon", True)),
         )
         return supervisor
@@ -295,6 +309,11 @@ def makeService(options: Options) -> IService:
             )
 
     worker: IService = Worker(
-        reactor, options["redis"], feeds, make, maintain=bool(options["maintain"])
+        reactor,
+        options["redis"],
+        feeds,
+        make,
+        maintain=bool(options["maintain"]),
+        dialect=options["dialect"],
     )
     return worker
