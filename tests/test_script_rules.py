@@ -48,7 +48,7 @@ class ScriptCase(ThoonkTestCase):
 
     async def prepare(self, sample: Sample) -> None:
         """Make the server as a sample wants it."""
-        await self.raw.execute("DEL", KEYS.feeds, *KEYS.every_key())
+        await self.raw.execute("DEL", KEYS.feeds, *KEYS.every_key(), *KEYS.origin.every_key())
         for verb, key, *rest in sample.before:
             await self.raw.execute(verb, getattr(KEYS, str(key)), *rest)
 

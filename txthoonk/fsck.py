@@ -46,7 +46,7 @@ CHECKED: Final[dict[str, dict[str, str]]] = {
         **_COMMON,
         **_WAITING,
         **dict.fromkeys(("published", "claimed", "delayed", "lost", "due"), "zset"),
-        **dict.fromkeys(("cancelled", "lease", "errors", "results"), "hash"),
+        **dict.fromkeys(("cancelled", "lease", "errors", "results", "bridged"), "hash"),
         "stalled": "set",
         "finishes": "string",
         "running": _ANY,

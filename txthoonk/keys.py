@@ -165,6 +165,8 @@ class FeedKeys:
     #: Queries with their results, and when each is dropped: milliseconds.
     results = _Key("tx.feed.results:")
     due = _Key("tx.feed.due:")
+    #: Jobs that a bridge has brought here from the other dialect -> their claimed score there.
+    bridged = _Key("tx.feed.bridged:")
     #: Of a feed or sorted feed: epoch, the last revision, and the digest of all events.
     revision = _Key("tx.feed.revision:")
     #: The last revision of each item.
@@ -231,6 +233,7 @@ class FeedKeys:
             self.delayed,
             self.results,
             self.due,
+            self.bridged,
             self.revision,
             self.revisions,
             self.history,
