@@ -87,15 +87,16 @@ class Bridges:
     async def _kill(self) -> None:
         """Kill any one at any instant; of several only while another one hears what is told."""
         while self._going:
-            # Mostly soon after one is open: else few would ever live to be killed at work.
-            if self._random.random() < 0.8:
-                while self._going and not all(each.is_open for each in self._running[:1]):
-                    await deferLater(self._reactor, 0.01)
+            # Mostly one at work: else few would ever live so long.
+            at_work = self._random.random() < 0.9
+            while self._going and at_work and self._open() < min(2, self._count):
+                await deferLater(self._reactor, 0.01)
             await deferLater(self._reactor, self._random.uniform(0.0, 0.8))
             victims = [
                 each
                 for each in self._running
-                if self._count == 1 or any(o.is_open for o in self._running if o is not each)
+                if (each.is_open or not at_work)
+                and (self._count == 1 or self._open() > each.is_open)
             ]
             if self._going and victims:
                 victim: Any = self._random.choice(victims)
@@ -104,6 +105,9 @@ class Bridges:
                     victim.transport.signalProcess("KILL")
                 except ProcessExitedAlready:
                     continue
+
+    def _open(self) -> int:
+        return sum(each.is_open for each in self._running)
 
     async def stop(self) -> None:
         """Kill all."""
