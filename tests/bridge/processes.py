@@ -17,6 +17,9 @@ from twisted.python.failure import Failure
 __all__ = ["Bridges"]
 
 CHECKOUT: Final = str(Path(__file__).parent.parent.parent)
+#: Seconds that a bridge may take to carry back what it has heard.
+LAG: Final = 0.5
+
 TWISTD: Final = "from twisted.scripts.twistd import run; run()"
 
 
@@ -26,12 +29,14 @@ class _Process(ProcessProtocol):
     def __init__(self, bridges: Bridges) -> None:
         self._bridges = bridges
         self.is_open = False
+        self.opened = 0.0
         self.ended: Deferred[None] = Deferred()
         self.said = b""
 
     def outReceived(self, data: bytes) -> None:
         self.said += data
-        self.is_open = b"is open" in self.said
+        if not self.is_open and b"is open" in self.said:
+            self.is_open, self.opened = True, self._bridges.now()
 
     errReceived = outReceived
 
@@ -85,18 +90,21 @@ class Bridges:
             self._start()
 
     async def _kill(self) -> None:
-        """Kill any one at any instant; of several only while another one hears what is told."""
+        """Kill any one at any instant; of several only while another one has heard it all.
+
+        What was told before the other one listened only the first one knows.
+        """
         while self._going:
             # Mostly one at work: else few would ever live so long.
             at_work = self._random.random() < 0.9
-            while self._going and at_work and self._open() < min(2, self._count):
+            while self._going and at_work and len(self._open()) < min(2, self._count):
                 await deferLater(self._reactor, 0.01)
             await deferLater(self._reactor, self._random.uniform(0.0, 0.8))
             victims = [
                 each
                 for each in self._running
                 if (each.is_open or not at_work)
-                and (self._count == 1 or self._open() > each.is_open)
+                and (self._count == 1 or any(o is not each for o in self._open(LAG)))
             ]
             if self._going and victims:
                 victim: Any = self._random.choice(victims)
@@ -106,8 +114,14 @@ class Bridges:
                 except ProcessExitedAlready:
                     continue
 
-    def _open(self) -> int:
-        return sum(each.is_open for each in self._running)
+    def now(self) -> float:
+        """The time, in seconds."""
+        seconds: float = self._reactor.seconds()
+        return seconds
+
+    def _open(self, since: float = 0.0) -> list[_Process]:
+        """Those that have been open for so many seconds."""
+        return [p for p in self._running if p.is_open and p.opened <= self.now() - since]
 
     async def stop(self) -> None:
         """Kill all."""
