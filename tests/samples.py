@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.bridge_samples import BRIDGE_SAMPLES
 from tests.feed_samples import FEED, FEED_SAMPLES, FULL, SORTED
 from tests.sampling import KEYS, NAME, Sample, grows, reads, refuses, shrinks
 from tests.schedule_samples import SCHEDULE_SAMPLES
@@ -353,5 +354,6 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         refuses("FEEDNOTFOUND", args=(b"1", b"")),
     ),
     **FEED_SAMPLES,
+    **BRIDGE_SAMPLES,
     **SCHEDULE_SAMPLES,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from txthoonk.dialects import LuaJobKeys
 from txthoonk.keys import FeedKeys
 
 __all__ = [
@@ -21,7 +22,22 @@ __all__ = [
 
 #: The feed they are called for; its name is no pattern, whatever it looks like.
 NAME: Final = "a:{b}*"
-KEYS: Final = FeedKeys(NAME.encode())
+
+
+class SampleKeys(FeedKeys):
+    """The keys of a feed, and of its origin in the other dialect for those who bridge."""
+
+    def __init__(self, name: bytes) -> None:
+        super().__init__(name)
+        self.origin = LuaJobKeys(name)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("origin_"):
+            raise AttributeError(name)
+        return getattr(self.origin, name.removeprefix("origin_"))
+
+
+KEYS: Final = SampleKeys(NAME.encode())
 
 Command = tuple[str | bytes, ...]
 

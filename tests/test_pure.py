@@ -92,7 +92,7 @@ class KeyTests(SynchronousTestCase):
         What the contract does not have is told apart at a glance.
         """
         words = ("handoff", "seen", "lost", "lease", "errors", "delayed", "results", "due")
-        words += ("revision", "revisions", "history", "schedules", "ticks")
+        words += ("bridged", "revision", "revisions", "history", "schedules", "ticks")
         self.assertEqual(FeedKeys(b"f").ours(), tuple(f"tx.feed.{w}:f".encode() for w in words))
 
     def test_events(self) -> None:

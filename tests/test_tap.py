@@ -76,6 +76,24 @@ class OptionsTests(FolderTestCase):
             (options["concurrency"], options["grace"], options["workers"]), (10, 10, 1)
         )
         self.assertEqual((options["claim-timeout"], options["max-attempts"]), (None, None))
+        self.assertEqual(options["dialect"], "contract")
+
+    def test_bridge(self) -> None:
+        """A bridge is two processes unless told; each of them is one, and bridges the same."""
+        options = self.options("--bridge=a", "--bridge=b", "--bridge=a", job=False)
+        self.assertEqual((options.bridges, options["workers"]), (["a", "b"], 2))
+        arguments = options.arguments()
+        self.assertEqual([a for a in arguments if "bridge" in a], ["--bridge=a", "--bridge=b"])
+        child = Options()
+        child.parseOptions(arguments[arguments.index("thoonk") + 1 :])
+        self.assertEqual((child.bridges, child["workers"]), (["a", "b"], 1))
+        self.assertEqual(self.options("--bridge=a", "--workers=1", job=False)["workers"], 1)
+        self.assertIn("--bridge", self.refused("--bridge=", job=False))
+
+    def test_dialect(self) -> None:
+        """The dialect is one of two, and each process is told."""
+        self.assertIn("--dialect=lua", self.options("--dialect=lua").arguments())
+        self.assertIn("'contract', 'lua'", self.refused("--dialect=clj"))
 
     def test_redis(self) -> None:
         """The URL is the one that was given, else the environment's, else none: an embedded one."""

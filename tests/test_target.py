@@ -106,9 +106,10 @@ class TargetTests(SynchronousTestCase):
 
     def test_dialect(self) -> None:
         """
-        There is one dialect.
+        There are two dialects.
         """
-        self.assertRaises(ValueError, Thoonk, reactor=self.reactor, dialect="lua")
+        self.assertEqual(Thoonk(reactor=self.reactor, dialect="lua").dialect.name, "lua")
+        self.assertRaises(ValueError, Thoonk, reactor=self.reactor, dialect="clj")
 
     def test_shown(self) -> None:
         """

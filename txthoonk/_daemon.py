@@ -115,14 +115,22 @@ class Daemon(Service):
     :param reactor: to run on.
     :param url: of Redis; None starts an embedded one.
     :param feeds: names of the feeds of jobs that will be worked on.
+    :param dialect: of the wire.
     """
 
     log = Logger()
 
-    def __init__(self, reactor: Any, url: str | None, feeds: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        url: str | None,
+        feeds: Sequence[str] = (),
+        dialect: str = "contract",
+    ) -> None:
         self.reactor = reactor
         self.url = url
         self.feeds = feeds
+        self.dialect = dialect
         self.failed = False
         self._embedded: EmbeddedRedis | None = None
         self._thoonk: Thoonk | None = None
@@ -157,7 +165,7 @@ class Daemon(Service):
             self._embedded = EmbeddedRedis(reactor=self.reactor)
             self.url = (await self._embedded.start()).url
             self.log.info("The embedded Redis serves at {url}", url=self.url)
-        self._thoonk = Thoonk(self.url, reactor=self.reactor)
+        self._thoonk = Thoonk(self.url, reactor=self.reactor, dialect=self.dialect)
         self._thoonk.startService()
         await reach(self._thoonk, self.feeds)
         await self.begin(self._thoonk)
@@ -242,6 +250,7 @@ class Worker(Daemon):
 
     :param make: makes the workers, once Redis is there.
     :param maintain: whether to maintain all feeds of jobs there are.
+    :param dialect: of the wire.
     """
 
     def __init__(
@@ -251,8 +260,9 @@ class Worker(Daemon):
         feeds: Sequence[str],
         make: Callable[[Thoonk], Iterable[StoppableWorker]],
         maintain: bool,
+        dialect: str = "contract",
     ) -> None:
-        super().__init__(reactor, url, feeds)
+        super().__init__(reactor, url, feeds, dialect)
         self._make = make
         self._maintain = maintain
         self._running: list[StoppableWorker] = []
@@ -312,7 +322,7 @@ async def _has_jobs(thoonk: Thoonk, feeds: Sequence[str]) -> bool:
     try:
         for name in feeds:
             with suppress(FeedDoesNotExist):
-                kind = (await thoonk.get_config(name)).get("type")
+                kind = (await thoonk.get_config(name, type=Job.TYPE)).get("type")
                 if kind != Job.TYPE:
                     raise WrongFeedType(name, f"it is a {kind}")
     except (ConnectionFailed, ServerBusy, ReadOnly):

@@ -85,7 +85,7 @@ class Maintainer(Service):
             return
         try:
             if name not in self._feeds:
-                config = await self._thoonk.get_config(name)
+                config = await self._thoonk.get_config(name, type=Job.TYPE)
                 # As it is known to be there: the first verb of a new handle would create it.
                 is_job = config.get("type") == Job.TYPE
                 self._feeds[name] = self._thoonk.job(name).made() if is_job else None

@@ -49,6 +49,7 @@ class Supervisor(Daemon):
     :param directory: to start them in.
     :param grace: seconds that they may take, and :data:`MARGIN` more, before they are killed.
     :param relay: whether to put what they say into our log, rather than let them say it.
+    :param dialect: of the wire.
     """
 
     log = Logger()
@@ -64,8 +65,9 @@ class Supervisor(Daemon):
         directory: str,
         grace: float,
         relay: bool,
+        dialect: str = "contract",
     ) -> None:
-        super().__init__(reactor, url, feeds)
+        super().__init__(reactor, url, feeds, dialect)
         self.command = [os.fsencode(each) for each in (sys.executable, "-c", _TWISTD, *arguments)]
         self.directory = directory
         self.grace = grace

@@ -8,6 +8,7 @@
     │   ├── FeedDoesNotExist
     │   ├── WrongFeedType
     │   ├── HistoryLost
+    │   ├── NotInDialect
     │   └── Empty
     ├── ItemError                 about one item or job (``feed``, ``id``)
     │   ├── ItemDoesNotExist
@@ -71,6 +72,7 @@ __all__ = [
     "NoEndpoint",
     "NotConnected",
     "NotFinished",
+    "NotInDialect",
     "ObjectError",
     "OutOfMemory",
     "PermissionDenied",
@@ -235,6 +237,12 @@ class HistoryLost(FeedError):
     """
 
     sentence = "The history of the feed does not go back so far"
+
+
+class NotInDialect(FeedError, ValueError):
+    """The dialect of this instance cannot say that; raised at once, and nothing was written."""
+
+    sentence = "The dialect cannot say that"
 
 
 class Empty(FeedError):

@@ -14,7 +14,7 @@ import msgspec
 
 from txthoonk.errors import ItemError
 from txthoonk.keys import SEPARATOR, decode
-from txthoonk.serializers import SERIALIZERS, Serializer
+from txthoonk.serializers import SERIALIZERS, Serializer, of_results
 
 __all__ = [
     "KINDS",
@@ -292,6 +292,8 @@ def reader(kind: Kind, feed: str, serializer: Serializer) -> Callable[[bytes], E
     :param feed: name of the feed; unused where the payload names it.
     :param serializer: for items and results.
     """
+    if kind.event is JobFinished:
+        serializer = of_results(serializer)
     event, decode_item = kind.event, serializer.decode
     if kind.form == "text" or (kind.form == "item" and serializer is SERIALIZERS["text"]):
         return TextReader(event, feed)

@@ -47,6 +47,7 @@ CHECKED: Final[dict[str, dict[str, str]]] = {
         **_WAITING,
         **dict.fromkeys(("published", "claimed", "delayed", "lost", "due", "ticks"), "zset"),
         **dict.fromkeys(("cancelled", "lease", "errors", "results", "schedules"), "hash"),
+        "bridged": "hash",
         "stalled": "set",
         "finishes": "string",
         "running": _ANY,
@@ -130,7 +131,7 @@ class Check:
 
     :param redis: where commands go.
     :param reactor: whose time passes between the two looks.
-    :param name: name of the feed.
+    :param keys: of the feed.
     :param repair: whether faults are repaired.
     :param grace: seconds between the two looks.
     :param looked: called with how many more entries were read, if given.
@@ -140,15 +141,15 @@ class Check:
         self,
         redis: Connection,
         reactor: IReactorTime,
-        name: str,
+        keys: FeedKeys,
         repair: bool = False,
         grace: float = GRACE,
         looked: Callable[[int], object] | None = None,
     ) -> None:
         self._redis = redis
         self._reactor = reactor
-        self._name = name
-        self._keys = FeedKeys(encode(name))
+        self._name = name = decode(keys.name)
+        self._keys = keys
         self._repair = repair
         self._grace = grace
         self._looked = looked or (lambda _: None)
@@ -182,7 +183,7 @@ class Check:
             raise FeedDoesNotExist(self._name)
         if not there.may_be(kind, wanted):
             raise WrongFeedType(self._name, f"it is a {there.kind()}, not a {wanted}")
-        if not there.listed and "config" not in there.types:
+        if not there.listed and "config" not in there.types and self._keys.LISTS_ALL:
             return await self.left(repair=False)  # a peer has deleted it
         faults = self._wrong_keys(kind, there)
         if any(fault.kind == "key type" for fault in faults):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from txthoonk._deferred import ignore, returns_deferred
-from txthoonk.errors import NotConnected, WrongFeedType
+from txthoonk._deferred import first_failure, ignore, returns_deferred
+from txthoonk.dialects import CONTRACT, Dialect
+from txthoonk.errors import FeedDoesNotExist, NotConnected, WrongFeedType
 from txthoonk.fsck import CHECKED, GRACE, Check, Fault
-from txthoonk.keys import FEEDS, FeedKeys, check_name, decode, encode
+from txthoonk.keys import FeedKeys, check_name, decode, encode
 from txthoonk.redis import Redis
 from txthoonk.scripts import Connection, script
 from txthoonk.serializers import Serializer
@@ -24,6 +25,8 @@ from txthoonk.types.results import Results
 
 __all__ = ["Instance"]
 
+T = TypeVar("T")
+
 
 class Instance:
     """The verbs that are about feeds rather than in them.
@@ -32,6 +35,7 @@ class Instance:
     :ivar feed_types: name of a type -> its class.
     """
 
+    dialect: Dialect = CONTRACT
     db: int = 0
     hears: bool = False
     suspended: bool = False
@@ -78,37 +82,47 @@ class Instance:
         pairs = encode_options(allowed, options, given)
         # No entry is how Redis says that there is no limit.
         pairs = [p for i in range(0, len(pairs), 2) if pairs[i + 1] for p in pairs[i : i + 2]]
-        return self._call("create", name, b"type", encode(kind), *pairs).addCallback(
+        family = feed_type.FAMILY if feed_type is not None else kind
+        self.dialect.check_options(check_name(name), {**given, **options})
+        return self._call("create", name, family, b"type", encode(kind), *pairs).addCallback(
             lambda _: None if handle is None else handle.made()
         )
 
-    def delete_feed(self, name: str) -> Deferred[bool]:
+    def delete_feed(self, name: str, type: str | None = None) -> Deferred[bool]:
         """Delete a feed with all its keys.
 
+        :param type: of the feed, where the dialect lets feeds and jobs have the same name.
         :returns: fires with True.
         :raises FeedDoesNotExist: (as a failure) if there is none of that name.
         """
-        return self._call("delete", name).addCallback(bool)
+        return self._call("delete", name, type).addCallback(bool)
 
     def feed_exists(self, name: str) -> Deferred[bool]:
-        """Whether there is a feed of that name."""
-        check_name(name)
-        return self.redis.execute("SISMEMBER", FEEDS, encode(name)).addCallback(bool)
+        """Whether there is a feed of that name, of whatever type."""
+        every = self.dialect.every_keys(encode(check_name(name)))
+        asked = [self.redis.execute("SISMEMBER", keys.feeds, keys.name) for keys in every]
+        return gatherResults(asked, consumeErrors=True).addCallbacks(any, first_failure)
 
     def get_feed_names(self) -> Deferred[set[str]]:
         """The names of all feeds, of whatever type."""
-        return self.redis.execute("SMEMBERS", FEEDS).addCallback(
-            lambda names: {decode(name) for name in names}
+        every = self.dialect.every_keys(b"")
+        asked = [self.redis.execute("SMEMBERS", keys.feeds) for keys in every]
+        return gatherResults(asked, consumeErrors=True).addCallbacks(
+            lambda found: {decode(name) for names in found for name in names}, first_failure
         )
 
-    def get_config(self, name: str) -> Deferred[dict[str, str]]:
+    def get_config(self, name: str, type: str | None = None) -> Deferred[dict[str, str]]:
         """A feed's options, with ``type``.
 
+        :param type: as for :meth:`delete_feed`.
         :raises FeedDoesNotExist: (as a failure) if there is none of that name.
         """
-        keys = FeedKeys(encode(check_name(name)), self.db)
-        bound = script("instance/get_config").bind(keys, name)
-        return bound(self.redis, (encode(name),), read_config)
+
+        def get(keys: FeedKeys) -> Deferred[dict[str, str]]:
+            bound = script("instance/get_config").bind(keys, name)
+            return bound(self.redis, (keys.name,), read_config)
+
+        return self._with_keys(name, type, get)
 
     def set_config(
         self, name: str, config: Mapping[str, Any] | None = None, **options: Any
@@ -122,7 +136,9 @@ class Instance:
         """
         allowed = frozenset().union(*(kind.OPTIONS for kind in self.feed_types.values()))
         pairs = encode_options(allowed, options, config)
-        return self._call("set_config", name, *pairs).addCallback(ignore)
+        self.dialect.check_options(check_name(name), {**(config or {}), **options})
+        kind = options.get("type", (config or {}).get("type"))
+        return self._call("set_config", name, kind, *pairs).addCallback(ignore)
 
     @returns_deferred
     async def fsck(
@@ -145,9 +161,12 @@ class Instance:
         :raises FeedDoesNotExist: (as a failure) if there is nothing of that name.
         :raises WrongFeedType: (as a failure) if it is of a type that is not known here.
         """
-        check = Check(self.redis, self.get_reactor(), check_name(name), repair, grace, looked)
+        keys: FeedKeys = await self._with_keys(name, None, succeed)
+        check = Check(self.redis, self.get_reactor(), keys, repair, grace, looked)
         there = await check.survey()
         if not there.listed:
+            if not keys.LISTS_ALL:
+                raise FeedDoesNotExist(name, "jobs that nobody has listed: a handle checks them")
             return await check.left()
         stored = there.stored
         if stored is None or stored in CHECKED:
@@ -157,10 +176,37 @@ class Instance:
         feed: FeedBaseType = self.feed_types[stored](self, name)
         return await feed.fsck(repair, grace)
 
-    def _call(self, verb: str, name: str, *args: bytes) -> Deferred[Any]:
+    def _call(self, verb: str, name: str, type: str | None, *args: bytes) -> Deferred[Any]:
+        def call(keys: FeedKeys) -> Deferred[Any]:
+            bound = script(f"instance/{verb}").bind(keys, name)
+            return bound(self.redis, (keys.name, encode(self.uuid), *args))
+
+        return self._with_keys(name, type, call)
+
+    def _with_keys(
+        self, name: str, type: str | None, use: Callable[[FeedKeys], Deferred[T]]
+    ) -> Deferred[T]:
+        """Call something with the keys of a feed, of which only the name may be known.
+
+        :raises WrongFeedType: (as a failure) if both a feed and jobs have that name.
+        """
         data = encode(check_name(name))
-        bound = script(f"instance/{verb}").bind(FeedKeys(data, self.db), name)
-        return bound(self.redis, (data, encode(self.uuid), *args))
+        every = self.dialect.every_keys(data, self.db)
+        if len(every) == 1:
+            return use(every[0])
+        if type is not None:
+            feed_type = self.feed_types.get(type)
+            family = type if feed_type is None else feed_type.FAMILY
+            return use(self.dialect.keys(family, data, self.db))
+
+        def found(listed: list[int]) -> Deferred[T]:
+            if all(listed):
+                raise WrongFeedType(name, "a feed and jobs have that name: say which by type=")
+            return use(next((k for k, is_it in zip(every, listed, strict=True) if is_it), every[0]))
+
+        asked = [self.redis.execute("SISMEMBER", keys.feeds, data) for keys in every]
+        both = gatherResults(asked, consumeErrors=True).addErrback(first_failure)
+        return both.addCallback(found)
 
     def register_feedtype(self, name: str, feed_type: type[FeedBaseType]) -> None:
         """Let a class of one's own be a type of feed.

@@ -1,4 +1,4 @@
-"""Every Redis key and channel of Thoonk, spelt here and nowhere else.
+"""Every Redis key and channel of Thoonk, spelt here; those of another dialect in ``dialects``.
 
 The names without ``tx.`` are the contract's, shared with programs in other languages; those with
 it are ours. A name is a ``str`` for users and bytes for Redis: UTF-8, and bytes that are none
@@ -79,36 +79,39 @@ def check_id(id: str | int, feed: str) -> str:
 
 
 class _Key:
-    """A key or channel of a feed, spelt when it is asked for: most feeds need few of them."""
+    """A key or channel of a feed, spelt when it is asked for: most feeds need few of them.
 
-    __slots__ = ("_kind",)
+    :ivar kind: what stands before the name.
+    """
+
+    __slots__ = ("kind",)
 
     def __init__(self, kind: str) -> None:
-        self._kind = kind.encode()
+        self.kind = kind.encode()
 
     def __get__(self, keys: FeedKeys, kind: type[FeedKeys]) -> bytes:
-        return self._kind + keys.name
+        return self.kind + keys.name
 
 
 class _OneOfAll(_Key):
     """A key or channel that all feeds share."""
 
     def __get__(self, keys: FeedKeys, kind: type[FeedKeys]) -> bytes:
-        return self._kind
+        return self.kind
 
 
 class _InDatabase(_Key):
     """A channel of one database: others cross them."""
 
     def __get__(self, keys: FeedKeys, kind: type[FeedKeys]) -> bytes:
-        return b"%b%d:%b" % (self._kind, keys.db, keys.name)
+        return b"%b%d:%b" % (self.kind, keys.db, keys.name)
 
 
 class _Under(_InDatabase):
     """The channel of all feeds whose names begin alike."""
 
     def __get__(self, keys: FeedKeys, kind: type[FeedKeys]) -> bytes:
-        return b"%b%d:%b" % (self._kind, keys.db, b":".join(keys.name.split(b":")[:SEGMENTS]))
+        return b"%b%d:%b" % (self.kind, keys.db, b":".join(keys.name.split(b":")[:SEGMENTS]))
 
 
 class FeedKeys:
@@ -119,6 +122,9 @@ class FeedKeys:
     """
 
     __slots__ = ("db", "name")
+
+    #: Whether every feed that there is has its name in ``feeds``.
+    LISTS_ALL = True
 
     def __init__(self, name: bytes, db: int = 0) -> None:
         self.name = name
@@ -159,6 +165,8 @@ class FeedKeys:
     #: Queries with their results, and when each is dropped: milliseconds.
     results = _Key("tx.feed.results:")
     due = _Key("tx.feed.due:")
+    #: Jobs that a bridge has brought here from the other dialect -> their claimed score there.
+    bridged = _Key("tx.feed.bridged:")
     #: Of a feed or sorted feed: epoch, the last revision, and the digest of all events.
     revision = _Key("tx.feed.revision:")
     #: The last revision of each item.
@@ -235,6 +243,7 @@ class FeedKeys:
             self.delayed,
             self.results,
             self.due,
+            self.bridged,
             self.revision,
             self.revisions,
             self.history,

@@ -17,7 +17,7 @@ from txthoonk.events import FeedDeleted
 from txthoonk.followers import Followers
 from txthoonk.following import Follower
 from txthoonk.globs import compile_glob
-from txthoonk.keys import FEEDS, SEGMENTS, FeedKeys, decode, encode
+from txthoonk.keys import FEEDS, SEGMENTS, decode, encode
 from txthoonk.listener import Listener, as_it_is
 from txthoonk.positions import (
     Position,
@@ -205,16 +205,17 @@ class LivePattern(Mapping[str, LiveFeed]):
         glob = encode(self.pattern)
         literal = re.match(rb"[^*?\[\\]*", glob)
         start = literal[0] if literal else b""
-        keys = FeedKeys(start, self._followers.place.db)
+        keys_of = self._followers.place.dialect.keys
+        keys = keys_of("feed", start, self._followers.place.db)
         if start == glob or start.count(b":") >= SEGMENTS:
             channels[keys.under_channel] = heard
         else:
-            # FeedKeys of no name: the prefix of all these channels.
-            prefix = FeedKeys(b"", keys.db).under_channel
+            # Keys of no name: the prefix of all these channels.
+            prefix = keys_of("feed", b"", keys.db).under_channel
             patterns[prefix + b"*"] = lambda _: heard
         if self._foreign:
             for kind in ("publish", "edit", "retract", "position"):
-                prefix = getattr(FeedKeys(b""), f"{kind}_channel")
+                prefix = getattr(keys_of("feed", b""), f"{kind}_channel")
                 patterns[prefix + b"*"] = self._choose(len(prefix))
         return Listener(channels, patterns)
 
@@ -242,7 +243,8 @@ class LivePattern(Mapping[str, LiveFeed]):
             return
         if not self._begun:
             return  # it will be in what is read
-        name = decode(channel[len(FeedKeys(b"", self._followers.place.db).event_channel) :])
+        place = self._followers.place
+        name = decode(channel[len(place.dialect.keys("feed", b"", place.db).event_channel) :])
         if self.matches(name):
             self.born(name)
 

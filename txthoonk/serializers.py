@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-__all__ = ["SERIALIZERS", "Serializer", "get_serializer"]
+__all__ = ["SERIALIZERS", "Serializer", "get_serializer", "of_results"]
 
 
 class Serializer(Protocol):
@@ -62,7 +62,37 @@ class _Json:
         return self._decoder.decode(data)
 
 
-SERIALIZERS: Final[dict[str, Serializer]] = {"text": _Text(), "bytes": _Bytes(), "json": _Json()}
+class _JobsResults:
+    """Text as it is, and anything else as JSON; read as text."""
+
+    def encode(self, item: Any) -> bytes:
+        return (_TEXT if isinstance(item, str) else _JSON).encode(item)
+
+    def decode(self, data: bytes) -> str:
+        return _TEXT.decode(data)
+
+
+class _Jobs(_Json):
+    """As thoonk-jobs has it: items are JSON, results are not."""
+
+    results = _JobsResults()
+
+
+_TEXT: Final = _Text()
+_JSON: Final = _Json()
+
+SERIALIZERS: Final[dict[str, Serializer]] = {
+    "text": _TEXT,
+    "bytes": _Bytes(),
+    "json": _JSON,
+    "thoonk-jobs": _Jobs(),
+}
+
+
+def of_results(serializer: Serializer) -> Serializer:
+    """What results of jobs pass: the same as items, unless the serializer has another one."""
+    found: Serializer = getattr(serializer, "results", serializer)
+    return found
 
 
 def get_serializer(serializer: str | Serializer) -> Serializer:

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 
 from txthoonk._deferred import ignore, returns_deferred
+from txthoonk.dialects import get_dialect
 from txthoonk.errors import NotConnected, ThoonkError
 from txthoonk.followers import Followers
 from txthoonk.link import Link, connect
@@ -53,7 +54,8 @@ class Thoonk(Listening, Service):
     :param target: ``redis://``, ``rediss://`` or ``redis+unix://`` URL, endpoint string,
         endpoint, or ``"embedded:"`` for a server of our own that goes when we go.
     :param reactor: the global one if not given.
-    :param dialect: of the wire; there is ``"contract"``.
+    :param dialect: of the wire: ``"contract"``, or ``"lua"``, which thoonk-jobs and thoonk.js 1.0
+        speak.
     :param connect_timeout: seconds.
     :param max_pending: calls.
     :param ping_interval: seconds of silence after which a connection is pinged.
@@ -81,8 +83,7 @@ class Thoonk(Listening, Service):
         client_name: str = "txthoonk",
     ) -> None:
         super().__init__()
-        if dialect != "contract":
-            raise ValueError(f"no dialect {dialect!r}; there is 'contract'")
+        self.dialect = get_dialect(dialect)
         if not 0 < check_interval < float("inf"):
             raise ValueError(f"check_interval is more than 0 seconds, not {check_interval!r}")
         if reactor is None:
@@ -106,7 +107,7 @@ class Thoonk(Listening, Service):
             reactor, self._make, self._prepare, connect_timeout, max_pending
         )
         self._hub = Hub(self.get_reactor, connect_timeout, self._no_messages)
-        self._handlers = Handlers(self._hub)
+        self._handlers = Handlers(self._hub, self.dialect)
         self._followers = Followers(self, self._hub, check_interval)
         #: What was registered with :meth:`register_object` and :meth:`register_interface`.
         self.objects = Objects(self, self._hub, self._listen)

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
+from txthoonk.dialects import CONTRACT, Dialect
 from txthoonk.events import KINDS, Event, Kind, reader, split
 from txthoonk.globs import compile_glob
-from txthoonk.keys import FeedKeys, check_name, decode, encode
+from txthoonk.keys import check_name, decode, encode
 from txthoonk.listener import Choose, Listener, Read
 from txthoonk.pubsub import Hub
 from txthoonk.serializers import Serializer, get_serializer
@@ -63,10 +64,12 @@ class Handlers:
     """What makes listeners of users' handlers; an instance with a subscriber connection has one.
 
     :param hub: where they listen.
+    :param dialect: the names of the channels.
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, dialect: Dialect = CONTRACT) -> None:
         self.hub = hub
+        self._dialect = dialect
         self._numbers = itertools.count(1)
         self._subscriptions: dict[int, Subscription] = {}
 
@@ -75,12 +78,13 @@ class Handlers:
     ) -> Deferred[Subscription]:
         """Call *handlers* for events of one feed; see ``Thoonk.subscribe``."""
         check_name(name)
-        keys = FeedKeys(encode(name))
         decoder = get_serializer(serializer)
         channels: dict[bytes, Any] = {}
-        for kind, handler in _kinds(handlers):
+        for kind, handler in self._kinds(handlers, name):
             call = _only(name, handler) if kind.form == "feed" else handler
-            channels[getattr(keys, kind.channel)] = (reader(kind, name, decoder), call)
+            for channel in self._dialect.channels(kind.channel, encode(name)):
+                # The first one reads what both may say, where two kinds share a channel.
+                channels.setdefault(channel, (reader(kind, name, decoder), call))
         return self._add(Listener(channels))
 
     def subscribe_pattern(
@@ -98,16 +102,16 @@ class Handlers:
         decoder = get_serializer(serializer)
         channels: dict[bytes, Any] = {}
         by_pattern: dict[bytes, Any] = {}
-        for kind, handler in _kinds(handlers):
+        for kind, handler in self._kinds(handlers, decode(globs[0])):
             if kind.form == "feed":
-                keys = FeedKeys(b"")
                 call = _matching(globs, handler)
-                channels[getattr(keys, kind.channel)] = (reader(kind, "", decoder), call)
+                for channel in self._dialect.channels(kind.channel):
+                    channels[channel] = (reader(kind, "", decoder), call)
                 continue
             for glob in globs:
-                channel = getattr(FeedKeys(glob), kind.channel)
-                prefix = len(channel) - len(glob)
-                by_pattern[channel] = _reading(kind, prefix, decoder, handler)
+                for channel in self._dialect.channels(kind.channel, glob):
+                    prefix = len(channel) - len(glob)
+                    by_pattern.setdefault(channel, _reading(kind, prefix, decoder, handler))
         return self._add(Listener(channels, by_pattern))
 
     def register(self, event: str, handler: Callable[..., object]) -> Deferred[int]:
@@ -118,7 +122,8 @@ class Handlers:
             listener = self._older(*OLDER[event], handler)
         else:
             channel = encode(event)
-            listener = Listener({channel: (_arguments(channel), lambda args: handler(*args))})
+            arguments = _arguments(channel, self._dialect)
+            listener = Listener({channel: (arguments, lambda args: handler(*args))})
         return self._add(listener).addCallback(lambda subscription: subscription.id)
 
     def _older(
@@ -131,13 +136,23 @@ class Handlers:
         def call(event: Event) -> object:
             return handler(*(getattr(event, attribute) for attribute in attributes))
 
-        for kind in map(KINDS.__getitem__, kinds):
-            channel = getattr(FeedKeys(b""), kind.channel)
-            if kind.form == "feed":
-                channels[channel] = (reader(kind, "", text), call)
-            else:
-                patterns[channel + b"*"] = _reading(kind, len(channel), text, call)
+        for name in kinds:
+            self._dialect.check_event(name, "*")
+            kind = KINDS[name]
+            for channel in self._dialect.channels(kind.channel):
+                if kind.form == "feed":
+                    channels[channel] = (reader(kind, "", text), call)
+                else:
+                    patterns[channel + b"*"] = _reading(kind, len(channel), text, call)
         return Listener(channels, patterns)
+
+    def _kinds(
+        self, handlers: Mapping[str, EventHandler], name: str
+    ) -> list[tuple[Kind, EventHandler]]:
+        """Kinds of messages with their handlers; what the dialect does not have is refused."""
+        for keyword in handlers:
+            self._dialect.check_event(keyword, name)
+        return _kinds(handlers)
 
     def remove(self, id: int) -> bool:
         """Forget a handler or subscription; says whether it was there."""
@@ -202,13 +217,16 @@ def _reading(kind: Kind, prefix: int, serializer: Serializer, handler: EventHand
     return choose
 
 
-def _arguments(channel: bytes) -> Callable[[bytes], tuple[str | None, ...]]:
+def _arguments(channel: bytes, dialect: Dialect) -> Callable[[bytes], tuple[str | None, ...]]:
     """What 0.1's handlers got of a message: its parts.
 
     Only the first NUL divides what the contract knows; on a channel of one's own each does.
     """
     all_kinds = (each for kind in KINDS.values() for each in (kind, kind.also) if each)
-    kinds = {getattr(FeedKeys(b""), kind.channel): kind for kind in all_kinds}
+    kinds: dict[bytes, Kind] = {}
+    for each in all_kinds:
+        for name in dialect.channels(each.channel):
+            kinds.setdefault(name, each)
     kind = kinds.get(channel) or kinds.get(channel[: channel.find(b":") + 1])
     form = kind.form if kind is not None else "other"
 

@@ -15,6 +15,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from txthoonk._supervisor import REDIS
+from txthoonk.dialects import get_dialect
 from txthoonk.keys import check_name, decode
 from txthoonk.target import EMBEDDED, Target
 
@@ -50,10 +51,19 @@ class Options(usage.Options):
         ["redis", None, None, _REDIS_HELP],
         ["concurrency", None, "10", "Jobs of each NAME that run at a time, in each process."],
         ["grace", None, "10", "Seconds that running jobs get to finish when the worker stops."],
-        ["workers", None, "1", "Processes in all; of several, one that dies is started again."],
+        [
+            "workers",
+            None,
+            None,
+            (
+                "Processes in all; of several, one that dies is started again. 1 if not given; 2 "
+                "with --bridge, as somebody has to hear results while the other one starts."
+            ),
+        ],
         ["claim-timeout", None, None, "Seconds that a claim holds; stored with the feed."],
         ["max-attempts", None, None, "Then a job is parked; 0: never. Stored with the feed."],
         ["processes", None, "0", "Child processes of each NAME in which handlers run, if any."],
+        ["dialect", None, "contract", "Of the wire: contract; or lua, which thoonk-jobs speaks."],
     ]
     optFlags = [
         ["blocking", None, "Run handlers in threads: they may block."],
@@ -66,6 +76,7 @@ class Options(usage.Options):
         self.handlers: dict[str, Callable[..., Any]] = {}
         self.specs: dict[str, str] = {}
         self._jobs: list[str] = []
+        self.bridges: list[str] = []
 
     def parseOptions(self, options: Any = None) -> None:  # noqa: N802  # Twisted's name
         """Read what was typed.
@@ -88,6 +99,15 @@ class Options(usage.Options):
         """NAME=package.module:handler: what does the jobs of the feed NAME; may be repeated."""
         self._jobs.append(job)
 
+    def opt_bridge(self, name: str) -> None:
+        """NAME of a feed of jobs that is served in both dialects; may be repeated."""
+        try:
+            name = check_name(decode(os.fsencode(name)))
+        except ValueError as error:
+            raise usage.UsageError(f"--bridge {name!r}: {error}") from None
+        if name not in self.bridges:
+            self.bridges.append(name)
+
     def parseArgs(self, *arguments: str) -> None:
         """Refuse what is no option."""
         if arguments:
@@ -109,11 +129,14 @@ class Options(usage.Options):
                 )
             self.specs[name] = spec
             self.handlers[name] = find_handler(spec)
-        if not (self.handlers or self["maintain"] or self["schedule"]):
+        if not (self.handlers or self["maintain"] or self["schedule"] or self.bridges):
             raise usage.UsageError(
                 "nothing to do: give --job NAME=package.module:handler to work on jobs, "
-                "--maintain to maintain feeds of jobs, or --schedule to fire their schedules"
+                "--maintain to maintain feeds of jobs, --schedule to fire their schedules, or "
+                "--bridge NAME to serve one in both dialects"
             )
+        if self["workers"] is None:
+            self["workers"] = "2" if self.bridges else "1"
         self._whole("concurrency", 1, 100_000)
         self._whole("workers", 1, 1000)
         self._whole("processes", 0, 1000)
@@ -127,6 +150,10 @@ class Options(usage.Options):
             )
         if self["blocking"] or self["processes"]:
             self._check_plain()
+        try:
+            get_dialect(self["dialect"])
+        except ValueError as error:
+            raise usage.UsageError(f"--dialect: {error}") from None
         self._check_redis()
 
     def _check_plain(self) -> None:
@@ -191,9 +218,17 @@ class Options(usage.Options):
             made.append(f"--reactor={twistd['reactor']}")
         if twistd.get("rundir", ".") != ".":
             made.append(f"--rundir={twistd['rundir']}")
-        made.append("thoonk")
+        made += ("thoonk", "--workers=1")
         made += (f"--job={job}" for job in self._jobs)
-        for option in ("concurrency", "grace", "claim-timeout", "max-attempts", "processes"):
+        made += (f"--bridge={name}" for name in self.bridges)
+        for option in (
+            "concurrency",
+            "grace",
+            "claim-timeout",
+            "max-attempts",
+            "processes",
+            "dialect",
+        ):
             if self[option] is not None:
                 made.append(f"--{option}={self[option]}")
         made += (f"--{flag}" for flag in ("blocking", "maintain", "schedule") if self[flag])
@@ -262,11 +297,12 @@ def makeService(options: Options) -> IService:
 
     from txthoonk._daemon import StoppableWorker, Worker
     from txthoonk._supervisor import Supervisor
+    from txthoonk.bridge import bridge
     from txthoonk.scheduler import Scheduler
     from txthoonk.service import Thoonk
     from txthoonk.worker import JobWorker
 
-    feeds = [*options.handlers]
+    feeds = [*dict.fromkeys((*options.handlers, *options.bridges))]
     if options["workers"] > 1:
         twistd: Any = options.parent or {}
         aside = twistd.get("logfile") not in (None, "", "-") or twistd.get("syslog")
@@ -278,6 +314,7 @@ def makeService(options: Options) -> IService:
             arguments=options.arguments(),
             directory=os.getcwd(),
             grace=options["grace"],
+            dialect=options["dialect"],
             relay=bool(aside or twistd.get("logger") or not twistd.get("nodaemon", True)),
         )
         return supervisor
@@ -295,11 +332,17 @@ def makeService(options: Options) -> IService:
                 blocking=bool(options["blocking"]),
                 processes=options["processes"],
             )
-
+        for name in options.bridges:
+            yield bridge(thoonk, worker.url or EMBEDDED, name)
         if options["schedule"]:
             yield Scheduler(thoonk)
 
-    worker: IService = Worker(
-        reactor, options["redis"], feeds, make, maintain=bool(options["maintain"])
+    worker = Worker(
+        reactor,
+        options["redis"],
+        feeds,
+        make,
+        maintain=bool(options["maintain"]),
+        dialect=options["dialect"],
     )
     return worker

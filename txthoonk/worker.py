@@ -70,7 +70,7 @@ class JobWorker(Service):
         cancelled`` there, and one that crashes costs the job one attempt.
     :param on_stalled: called with a ``JobStalled`` for each job that this worker parks.
     :param maintain: whether to run ``maintenance()`` about once a second.
-    :param serializer: of the feeds.
+    :param serializer: of the feeds; the usual one of the dialect if not given.
     :raises ValueError: if an option cannot be.
     """
 
@@ -91,7 +91,7 @@ class JobWorker(Service):
         processes: int = 0,
         on_stalled: Callable[[JobStalled], object] | None = None,
         maintain: bool = True,
-        serializer: str | Serializer = "text",
+        serializer: str | Serializer | None = None,
     ) -> None:
         _check(concurrency, grace, blocking, processes)
         self._thoonk = thoonk
@@ -105,11 +105,12 @@ class JobWorker(Service):
         given = {"claim_timeout": claim_timeout, "max_attempts": max_attempts, "backoff": backoff}
         options = {name: value for name, value in given.items() if value is not None}
         self._has_options = bool(options)
+        spoken = {} if serializer is None else {"serializer": serializer}
         whole = sum(weights.values())
         self._feeds = [
             Intake(
                 self,
-                thoonk.job(name, serializer=serializer, **options),
+                thoonk.job(name, **spoken, **options),
                 max(1, round(self._concurrency * weight / whole)),
             )
             for name, weight in weights.items()

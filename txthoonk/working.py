@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 
 from txthoonk._deferred import ignore
 from txthoonk.delivery import Budget
+from txthoonk.dialects import Dialect
 from txthoonk.errors import ConnectionFailed, NotConnected
 from txthoonk.hearing import Hearing
 from txthoonk.keys import FeedKeys, encode
@@ -31,6 +32,8 @@ LONGEST: Final = 10.0
 class Place(Protocol):
     """What a follower needs of the instance that it belongs to."""
 
+    #: The names on the wire.
+    dialect: Dialect
     #: Number of the database.
     db: int
     #: Whether messages come.
@@ -104,7 +107,7 @@ class Working(Hearing):
 
     def keys(self) -> FeedKeys:
         """The feed's keys; made when they are needed: a follower that is idle should be small."""
-        return FeedKeys(encode(self.name), self._place.db)
+        return self._place.dialect.keys("feed", encode(self.name), self._place.db)
 
     # -- life -------------------------------------------------------------------------------
 

@@ -10,9 +10,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from txthoonk.dialects import Dialect
 from txthoonk.errors import ItemError, ServerError, script_error
 from txthoonk.fsck import CHECKED, GRACE, Check, Fault
-from txthoonk.keys import FeedKeys, check_id, check_name, decode, encode
+from txthoonk.keys import check_id, check_name, decode, encode
 from txthoonk.redis import Redis
 from txthoonk.scripts import BoundScript, Connection, script
 from txthoonk.serializers import Serializer, get_serializer
@@ -29,6 +30,8 @@ class Owner(Protocol):
 
     #: Who we are in messages about feeds.
     uuid: str
+    #: The names on the wire.
+    dialect: Dialect
     #: Number of the database; some channels have it in their names.
     db: int
     #: Seconds that a call waits for a connection.
@@ -116,6 +119,8 @@ class FeedBaseType:
 
     #: The type's name in Redis; 0.1 made handles of this very class for feeds.
     TYPE: ClassVar[str] = "feed"
+    #: Which of the four types it is, or is made of: that is what dialects know.
+    FAMILY: ClassVar[str] = "feed"
     #: The options it has.
     OPTIONS: ClassVar[frozenset[str]] = frozenset({"serializer", "title"})
     #: Its channels, as attributes of ``FeedKeys``.
@@ -128,13 +133,15 @@ class FeedBaseType:
     ) -> None:
         self.pub = pub
         self.name = check_name(name)
-        self.keys = FeedKeys(encode(name), pub.db)
+        self.keys = pub.dialect.keys(self.FAMILY, encode(name), pub.db)
         config = dict(config or {})
         kind = config.pop("type", self.TYPE)
         if kind != self.TYPE:
             raise ValueError(f"feed {name!r} is wanted as {self.TYPE}, not as {kind!r}")
+        pub.dialect.check_options(name, {**config, **options})
         self._given = encode_options(self.OPTIONS, options, config)
-        serializer = options.get("serializer", config.get("serializer", "text"))
+        usual = pub.dialect.serializer(self.FAMILY)
+        serializer = options.get("serializer", config.get("serializer", usual))
         self.serializer: Serializer = get_serializer(serializer)
         self._made = False
         self._makers: list[Deferred[None]] = []
@@ -195,6 +202,7 @@ class FeedBaseType:
         :returns: fires with None when they are set and announced.
         :raises FeedDoesNotExist: (as a failure) if the feed was deleted.
         """
+        self.pub.dialect.check_options(self.name, {**(config or {}), **options})
         # A handle of the base class itself may be on a feed of any type.
         allowed = ANY_TYPE if type(self) is FeedBaseType else self.OPTIONS
         pairs = encode_options(allowed, options, config)
@@ -225,7 +233,7 @@ class FeedBaseType:
         :raises WrongFeedType: (as a failure) if it is a feed of another type; and as
             :meth:`Redis.execute <txthoonk.redis.Redis.execute>`.
         """
-        check = Check(self.pub.redis, self.pub.get_reactor(), self.name, repair, grace)
+        check = Check(self.pub.redis, self.pub.get_reactor(), self.keys, repair, grace)
         types = (vars(each).get("TYPE") for each in type(self).__mro__)
         kind = next(kind for kind in types if kind in CHECKED)
         return Deferred.fromCoroutine(check.feed(kind, self.TYPE))

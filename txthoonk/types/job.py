@@ -12,6 +12,7 @@ from txthoonk._deferred import ignore
 from txthoonk.errors import ConnectionLost, ItemError, JobNotClaimed, verdict_error
 from txthoonk.keys import decode, encode
 from txthoonk.scripts import Connection
+from txthoonk.serializers import of_results
 from txthoonk.together import Together
 from txthoonk.types.base import Owner
 from txthoonk.types.claims import (
@@ -51,7 +52,7 @@ class Job(Scheduled):
     * ``result_ttl``: seconds that results are kept; 60 if not given; 0 keeps none.
     """
 
-    TYPE = "job"
+    TYPE = FAMILY = "job"
     OPTIONS = Scheduled.OPTIONS | {
         *("announce", "claim_timeout", "max_attempts", "backoff", "peer_timeout", "result_ttl")
     }
@@ -161,7 +162,14 @@ class Job(Scheduled):
 
     def encode_result(self, result: Any) -> bytes:
         """A result as the finish script takes it."""
-        return b"" if result is NO_RESULT else b"+" + self._encode(result)
+        return b"" if result is NO_RESULT else b"+" + of_results(self.serializer).encode(result)
+
+    def decode_result(self, data: bytes, id: str) -> Any:
+        """The result of a job, or an :exc:`ItemError` in its place."""
+        try:
+            return of_results(self.serializer).decode(data)
+        except Exception as error:
+            return ItemError(self.name, id, f"{type(error).__name__}: {error}")
 
     def finish_for(self, sink: Any, claim: Claim, result: bytes) -> None:
         """Finish by a claim; *sink* is told what became of it. For workers."""

@@ -21,7 +21,7 @@ class Queue(WaitingFeed):
     Options: ``serializer`` and ``title``.
     """
 
-    TYPE = "queue"
+    TYPE = FAMILY = "queue"
 
     def __init__(
         self, pub: Owner, name: str, config: Mapping[str, Any] | None = None, **options: Any

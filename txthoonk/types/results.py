@@ -366,7 +366,7 @@ class Results:
                 rest[int(length) :][:1],
                 rest[int(length) + 1 :],
             )
-            value = decode_item(result, id) if mark == b"+" else None
+            value = self.job.decode_result(result, id) if mark == b"+" else None
             self._ended(id, JobFinished(name, id, value))
             if isinstance(value, Exception):
                 self._fail(id, value)

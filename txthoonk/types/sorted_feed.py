@@ -24,7 +24,7 @@ class SortedFeed(ItemFeed):
     named: it fails with ``Conflict`` if that is not the last one, and nothing is written.
     """
 
-    TYPE = SCRIPTS = "sorted_feed"
+    TYPE = SCRIPTS = FAMILY = "sorted_feed"
     CHANNELS = ("publish_channel", "edit_channel", "retract_channel", "position_channel")
     SCHEMA = (*FeedBaseType.SCHEMA, "idincr")
 

@@ -1,0 +1,1 @@
+"""Bridges that are killed at random: ``python -m tests.bridge``."""
