@@ -107,7 +107,10 @@ class PeersTests(BridgeCase):
     async def test_back(self) -> None:
         """
         What nobody on the other side wants comes back, and is done where it was put.
+
+        Nobody is told that it was retracted: a bridge that heard of that late would believe it.
         """
+        retracted = await self.listen(f"tx.job.retract:{self.name}")
         await self.peer.put("a", "A")
 
         async def is_there() -> bool:
@@ -118,6 +121,8 @@ class PeersTests(BridgeCase):
         self.assertEqual((id, item), ("a", "A"))
         await self.peer.finish("a", "done")
         await self.nothing_left()
+        await self.settle()
+        self.assertEqual(retracted, [])
 
     async def test_same_id(self) -> None:
         """

@@ -34,13 +34,12 @@
 -- ARGV[3] origin_stall_channel        channel  jobs that were parked
 -- ARGV[4] origin_job_retract_channel  channel  jobs that were taken out
 -- ARGV[5] origin_release_channel      channel  jobs that are available again
--- ARGV[6] job_retract_channel         channel  jobs that were taken out here
--- ARGV[7] stop_channel                channel  claims that were taken away here
--- ARGV[8] token                       text     of bridges to this side
--- ARGV[9] jobs                        pairs    id, what was heard: "+" and the result, "-" for finished without one, "x" for retracted, "<" to take it back if it is still available, or empty, ...; at most 500
+-- ARGV[6] stop_channel                channel  claims that were taken away here
+-- ARGV[7] token                       text     of bridges to this side
+-- ARGV[8] jobs                        pairs    id, what was heard: "+" and the result, "-" for finished without one, "x" for retracted, "<" to take it back if it is still available, or empty, ...; at most 500
 -- Returns: list  for each job: finished, parked, retracted, released, dropped, gone (nobody knows how it ended), claimed, waiting, or nothing
 -- Errors: none
--- Publishes: origin_finish_channel id NUL result; origin_done_channel id; origin_stall_channel id NUL reason; origin_job_retract_channel id; origin_release_channel id; job_retract_channel id; stop_channel id NUL token
+-- Publishes: origin_finish_channel id NUL result; origin_done_channel id; origin_stall_channel id NUL reason; origin_job_retract_channel id; origin_release_channel id; stop_channel id NUL token
 local origin_config, origin_ids, origin_items, origin_published = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local origin_claimed, origin_cancelled, origin_stalled, origin_lease = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local origin_errors, origin_finishes, origin_results, origin_due = KEYS[9], KEYS[10], KEYS[11], KEYS[12]
@@ -49,7 +48,7 @@ local cancelled, stalled, delayed, lease = KEYS[18], KEYS[19], KEYS[20], KEYS[21
 local errors, results, bridged, config = KEYS[22], KEYS[23], KEYS[24], KEYS[25]
 local origin_finish_channel, origin_done_channel, origin_stall_channel = ARGV[1], ARGV[2], ARGV[3]
 local origin_job_retract_channel, origin_release_channel = ARGV[4], ARGV[5]
-local job_retract_channel, stop_channel, token, jobs = ARGV[6], ARGV[7], ARGV[8], {unpack(ARGV, 9)}
+local stop_channel, token, jobs = ARGV[6], ARGV[7], {unpack(ARGV, 8)}
 local call, sub = redis.call, string.sub
 
 local ttl = tonumber(call('HGET', origin_config, 'result_ttl') or 60) or 60
@@ -83,7 +82,8 @@ end
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- Take a job out of this side; the bridge forgets it first.
+-- Take a job out of this side; the bridge forgets it first. That is not told as a retract: a bridge
+-- that hears of it late, when the job is here once more, would take that for the end of this one.
 local function take_out(id)
   call('HDEL', bridged, id)
   call('HDEL', items, id)
@@ -96,7 +96,6 @@ local function take_out(id)
   call('HDEL', errors, id)
   call('LREM', ids, 0, id)
   call('LREM', handoff, 0, id)
-  call('PUBLISH', job_retract_channel, id)
 end
 
 -- Take it out of its origin.
