@@ -56,7 +56,8 @@ def known(
 ) -> tuple[bytes, ...]:
     """What ``live/adopt`` is told: what a feed is known to be."""
     pairs = [(id.encode(), sha1(item.encode()).hexdigest().encode()) for id, item in doubts.items()]
-    head = (epoch.encode(), b"%d" % at, rebirth.encode(), b"%d" % publishes)
+    counted = b"%d" % publishes
+    head = (epoch.encode(), b"%d" % at, rebirth.encode(), counted, counted)
     return (*head, b"%d" % len(pairs), *chain.from_iterable(pairs), *(id.encode() for id in ids))
 
 

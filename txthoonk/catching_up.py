@@ -28,7 +28,7 @@ from txthoonk.reading import NOT_FEEDS, Reading, State
 from txthoonk.scripts import script
 from txthoonk.working import Working
 
-__all__ = ["ITEM", "CatchingUp"]
+__all__ = ["ITEM", "PROVED", "CatchingUp"]
 
 #: What an item of a copy that waits for the handler costs: about.
 ITEM: Final = 250
@@ -68,11 +68,18 @@ class CatchingUp(Working):
             await self._take(changes)
             was_cut, self._was_cut = self._was_cut, False
             doubtful = state.publishes != self._publishes
+            differs = self._differs(state, whole=was_cut)
             if deleted:
                 self._doubt = "gone"
-            elif doubtful or self._differs(state, whole=was_cut):
+            elif was_cut and state.proof and not differs:
+                self._trust(state.publishes)
+            elif doubtful or differs:
                 self._doubt = self._doubt or ("cut" if was_cut else "all")
             self._hear_what_was_kept()
+
+    def _trust(self, publishes: int) -> None:
+        """The copy is what is there, though somebody may have counted otherwise."""
+        self._publishes, self._loose = publishes, 0
 
     def _reshape(self, state: State) -> None:
         """What the ids of a feed are is not known as long as it has none."""
@@ -143,7 +150,8 @@ class CatchingUp(Working):
         self._doubt, self._was_cut = "", False
         place = state.position()
         self._received, self.epoch = state.revision, state.epoch
-        self._head, self._publishes = place, state.publishes
+        self._head = place
+        self._trust(state.publishes)
         if self._has_copy:
             self.healed += 1
             event = Resync(self.name, reason, state.revision)

@@ -10,7 +10,7 @@ import hashlib
 import random
 from typing import Final
 
-from txthoonk.catching_up import ITEM, CatchingUp
+from txthoonk.catching_up import ITEM, PROVED, CatchingUp
 from txthoonk.changes import read_head
 from txthoonk.errors import OutOfMemory, PermissionDenied, ReadOnly
 from txthoonk.events import Resync
@@ -42,6 +42,8 @@ class Follower(CatchingUp):
                 return
             if not await self._see_others():
                 return
+        if self._doubt == "all" and await self._is_as_known():
+            return
         copy, suspects, doubt = self.copy, self._suspects or {}, self._doubt
         self._tries += 1
         if len(copy.items) > LARGE or self._tries > TRIES:
@@ -52,7 +54,7 @@ class Follower(CatchingUp):
         at = self._received
         doubted = list(copy) if doubt else [id for id in suspects if id in copy.items]
         args = [encode(self.epoch), b"%d" % at, doubt.encode(), b"%d" % self._publishes]
-        args.append(b"%d" % len(doubted))
+        args += (b"%d" % (self._publishes - self._loose), b"%d" % len(doubted))
         for id in doubted:
             args += (encode(id), hashlib.sha1(self._raw(id)).hexdigest().encode())
         args += map(encode, copy)
@@ -84,25 +86,43 @@ class Follower(CatchingUp):
             self._doubt = self._doubt or "all"  # it was not these items
         elif self._received == at == int(revision):
             # They only count otherwise, or keep what nobody can see.
-            self._publishes = publishes
+            self._trust(publishes)
 
     async def _see_others(self) -> bool:
         """Whether somebody else was there, and nobody has seen to it: a look that costs little."""
-        suspects, self._suspects = self._suspects or {}, None
-        try:
-            await self._catch_up()
-        except Exception:
-            self._distrust(suspects, "")
-            raise
-        if self._unsure or self._inbox.busy:
-            self._distrust(suspects, "")
+        await self._catch_up()
+        suspects = self._suspects
+        if self._unsure or self._inbox.busy or not suspects:
+            return False  # or adopted meanwhile
+        if self._doubt:
+            if self._doubt == "all":
+                self._doubt = ""  # of these items alone
+            return True
+        # What was counted says nothing of those whose messages are late.
+        ids = list(suspects)
+        items = await self._place.redis.execute("HMGET", self.keys().items, *map(encode, ids))
+        for id, item in zip(ids, items, strict=True):
+            if item == (self._raw(id) if id in self.copy.items else None):
+                suspects.pop(id, None)  # another one's database
+        return bool(suspects and self._suspects) and not (self._unsure or self._inbox.busy)
+
+    async def _is_as_known(self) -> bool:
+        """Whether the copy is what is there, though not all of its changes were told as counted."""
+        if len(self.copy.items) > PROVED:
             return False
-        if not self._doubt:
-            return False  # another one's database, or adopted meanwhile
-        self._distrust(suspects, "")
-        if self._doubt == "all":
-            self._doubt = ""  # of these items alone
-        return True
+        suspects, self._suspects = self._suspects or {}, None
+        same = False
+        try:
+            state = await self._reading().read(proof=2)
+            known = state.revision == self._received and state.epoch == self.epoch
+            same = known and not (self._unsure or self._differs(state, whole=True))
+        finally:
+            if not same:
+                self._distrust(suspects, "")
+        if same:
+            self._doubt = ""
+            self._trust(state.publishes)
+        return same
 
     async def _compare_anew(self) -> None:
         """Read everything, and tell the handler only if it is something else than is known.

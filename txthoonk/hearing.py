@@ -62,7 +62,7 @@ class Hearing(_Near):
 
     __slots__ = (
         *("_ahead", "_buffer", "_buffered", "_copy", "_doubt", "_gone", "_inbox", "_is_stopped"),
-        *("_is_unsure", "_maker", "_stale", "_suspects", "listens"),
+        *("_is_unsure", "_loose", "_maker", "_stale", "_suspects", "listens"),
     )
 
     def __init__(
@@ -95,6 +95,8 @@ class Hearing(_Near):
         self._head: bytes | str | Position | None = None
         #: How much higher the counter of publishes is, if nobody else is there.
         self._ahead = 0
+        #: How many of those somebody else's followers have told of, since all was last compared.
+        self._loose = 0
         #: Whether the feed has to be read, whether what is being read will not do, and what has
         #: come meanwhile.
         self._unsure = self._stale = True
@@ -249,7 +251,9 @@ class Hearing(_Near):
         self._received = revision
         self._head = head
         if verb.endswith(ADOPTED):
+            known = self._publishes - 1
             self._publishes = Head(head).publishes
+            self._loose += max(0, self._publishes - known)
             if self._suspects:
                 id = rest.partition(b"\x00")[0]
                 self._suspects.pop(id.decode("utf-8", "surrogateescape"), None)

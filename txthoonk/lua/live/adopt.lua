@@ -24,14 +24,16 @@
 -- ARGV[4] at_revision    integer  of what is known
 -- ARGV[5] rebirth        text     "gone", "cut" or empty
 -- ARGV[6] expected       integer  the counter of publishes, as far as is known by whom it was counted
--- ARGV[7] doubts         integer  how many ids with digests come first
--- ARGV[8] told           list     id, SHA1 of its item, ... for each doubt; then all ids in order
+-- ARGV[7] sure           integer  the same, but for what other followers have told since all was compared
+-- ARGV[8] doubts         integer  how many ids with digests come first
+-- ARGV[9] told           list     id, SHA1 of its item, ... for each doubt; then all ids in order
 -- Returns: list  the epoch, the revision, how many changes were made; -1: another epoch was begun; -2: the events since are not known; the changes; the counter of publishes
 -- Errors: none
 -- Publishes: event_channel change; under_channel event_channel NUL change
 local config, ids, items, publishes, revision, revisions, history, idincr = unpack(KEYS)
 local event_channel, under_channel, at_epoch, at_revision = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local rebirth, expected, doubts, told = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV
+local rebirth, expected, sure = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local doubts, told = tonumber(ARGV[8]), ARGV
 local call = redis.call
 
 local options = call('HMGET', config, 'type', 'max_length', 'history')
@@ -67,9 +69,9 @@ local function insert(id, position)
   after[id], prior[id] = after[left], left
   after[left], prior[after[id]] = id, id
 end
-local first, highest = 8 + 2 * doubts, 0
+local first, highest = 9 + 2 * doubts, 0
 local whole = doubts == #told - first + 1
-for i = 8, first - 1, 2 do
+for i = 9, first - 1, 2 do
   digests[told[i]] = told[i + 1]
 end
 for i = first, #told do
@@ -90,7 +92,7 @@ if behind ~= 0 then
       '^%d+ %d+ %d+ (%d+) ([^%z ]*)%z([^%z]*)%z(.*)$')
     local id, item = string.match(rest, '^([^%z]*)%z?(.*)$')
     if verb == 'publish' or verb == 'edit' then
-      expected = expected + 1
+      expected, sure = expected + 1, sure + 1
     elseif string.find(verb, '+', 1, true) then
       expected = tonumber(count_then)
     end
@@ -207,7 +209,8 @@ end
 -- The first write fails alone if there is no memory.
 call('HSET', revision, 'revision', number)
 if rebirth == 'gone' or rebirth == 'cut' and #had > 0
-    and (count - expected < published or stored == 'list' and highest > counter(idincr) + 0) then
+    and (count + 0 < expected or count - sure < published
+      or stored == 'list' and highest > counter(idincr) + 0) then
   begin()
   keep()
   local event = '0 ' .. epoch .. ' 0 0 begin\0\0'
