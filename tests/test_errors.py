@@ -10,8 +10,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txthoonk import errors
 from txthoonk.errors import (
-    SCRIPT_ERRORS,
-    SERVER_ERRORS,
     AuthenticationFailed,
     FeedDoesNotExist,
     FeedError,
@@ -29,9 +27,8 @@ from txthoonk.errors import (
     ThoonkError,
     WrongFeedType,
     WrongKeyType,
-    script_error,
-    server_error,
 )
+from txthoonk.verdicts import SCRIPT_ERRORS, SERVER_ERRORS, script_error, server_error
 
 #: How Redis 6.2 and 7.0 wrap what went wrong inside a script.
 WRAPPED_6 = "ERR Error running script (call to f_6e811b13): @user_script:1: "

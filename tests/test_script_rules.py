@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from tests.helpers import ThoonkTestCase, until
 from tests.samples import KEYS, NAME, SAMPLES, Sample
-from txthoonk.errors import SCRIPT_ERRORS, OutOfMemory, PermissionDenied, ThoonkError, WrongKeyType
+from txthoonk.errors import OutOfMemory, PermissionDenied, ThoonkError, WrongKeyType
 from txthoonk.globs import escape_glob
 from txthoonk.redis import Redis
 from txthoonk.scripts import Script, script
+from txthoonk.verdicts import SCRIPT_ERRORS
 
 #: What Redis cannot count with, or no further.
 NO_COUNTERS: Final = ("", "many", "1.5", "007", "9" * 30, str(2**63 - 1))

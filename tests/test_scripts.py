@@ -16,16 +16,15 @@ import txthoonk
 from tests.samples import KEYS, NAME, SAMPLES
 from tools import document_scripts
 from txthoonk.errors import (
-    SCRIPT_ERRORS,
     ConnectionLost,
     FeedDoesNotExist,
     JobNotClaimed,
     ScriptMissing,
     ServerError,
     WrongKeyType,
-    server_error,
 )
 from txthoonk.scripts import Script, all_scripts, load, script
+from txthoonk.verdicts import SCRIPT_ERRORS, server_error
 
 FOLDER: Final = Path(txthoonk.__file__).parent / "lua"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from txthoonk.conformance.values import written
-from txthoonk.errors import SCRIPT_ERRORS
 from txthoonk.events import KINDS, Kind
 from txthoonk.keys import FeedKeys
 from txthoonk.scripts import Parameter, Script, all_scripts
+from txthoonk.verdicts import SCRIPT_ERRORS
 
 LUA: Final = Path(__file__).parent.parent / "txthoonk" / "lua"
 MANIFEST: Final = LUA / "manifest.json"

@@ -58,8 +58,10 @@ from txthoonk.objects import (
     ScriptedObject,
 )
 from txthoonk.reading import Snapshot
+from txthoonk.rules import Tick, tick_of
 from txthoonk.service import Thoonk
 from txthoonk.types import NO_RESULT, Attempt, Claim, Feed, Job, Queue, SortedFeed
+from txthoonk.types.scheduling import Schedule
 from txthoonk.worker import JobWorker, Retry, Stall
 
 __all__ = [
@@ -115,6 +117,7 @@ __all__ = [
     "ScriptedInterface",
     "ScriptedObject",
     "ServerError",
+    "Schedule",
     "Snapshot",
     "SortedFeed",
     "Stall",
@@ -124,8 +127,10 @@ __all__ = [
     "ThoonkPubFactory",
     "ThoonkSub",
     "ThoonkSubFactory",
+    "Tick",
     "WrongFeedType",
     "__version__",
+    "tick_of",
 ]
 
 __version__ = "1.0.0.dev0"

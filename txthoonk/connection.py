@@ -23,16 +23,10 @@ from twisted.python.failure import Failure
 
 from txthoonk._deferred import ignore
 from txthoonk.commands import Commands
-from txthoonk.errors import (
-    ConnectionLost,
-    NotConnected,
-    ProtocolError,
-    ServerError,
-    ThoonkError,
-    server_error,
-)
+from txthoonk.errors import ConnectionLost, NotConnected, ProtocolError, ServerError, ThoonkError
 from txthoonk.liveness import Watch
 from txthoonk.together import FIRST, MOST, Batch, Sink, Together
+from txthoonk.verdicts import server_error
 from txthoonk.writing import writer
 
 __all__ = ["NO_MORE", "Redis", "pack"]

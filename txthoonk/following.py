@@ -42,8 +42,10 @@ class Follower(CatchingUp):
                 return
             if not await self._see_others():
                 return
-        if self._doubt == "all" and await self._is_as_known():
-            return
+        if self._doubt == "all":
+            same = await self._is_as_known()
+            if same or self.stopped or self._unsure or self._inbox.busy:
+                return
         copy, suspects, doubt = self.copy, self._suspects or {}, self._doubt
         self._tries += 1
         if len(copy.items) > LARGE or self._tries > TRIES:

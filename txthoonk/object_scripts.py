@@ -19,9 +19,9 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Any, Final
 
-from txthoonk.errors import SERVER_ERRORS
 from txthoonk.keys import decode, encode
 from txthoonk.scripts import Parameter, Script
+from txthoonk.verdicts import SERVER_ERRORS
 
 __all__ = ["Declaration", "Verb", "argument", "check_word", "plain", "read_folder"]
 

@@ -9,9 +9,10 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txthoonk.errors import ServerError, script_error
+from txthoonk.errors import ServerError
 from txthoonk.keys import FEEDS, FeedKeys, decode
 from txthoonk.scripts import Connection
+from txthoonk.verdicts import script_error
 
 __all__ = ["PAGE", "Pages", "orphan_names"]
 

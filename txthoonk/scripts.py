@@ -19,8 +19,9 @@ import hiredis
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txthoonk.errors import ScriptMissing, ServerError, script_error
+from txthoonk.errors import ScriptMissing, ServerError
 from txthoonk.keys import FeedKeys
+from txthoonk.verdicts import script_error
 
 T = TypeVar("T")
 

@@ -13,8 +13,9 @@ from typing import Any, Final, Protocol
 
 from twisted.python.failure import Failure
 
-from txthoonk.errors import ItemError, ServerError, verdict_error
+from txthoonk.errors import ItemError, ServerError
 from txthoonk.scripts import BoundScript, Connection
+from txthoonk.verdicts import verdict_error
 
 __all__ = ["Batch", "Sink", "Together"]
 

@@ -11,13 +11,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from txthoonk.dialects import Dialect
-from txthoonk.errors import ItemError, ServerError, script_error
+from txthoonk.errors import ItemError, ServerError
 from txthoonk.fsck import CHECKED, GRACE, Check, Fault
 from txthoonk.keys import check_id, check_name, decode, encode
 from txthoonk.redis import Redis
 from txthoonk.scripts import BoundScript, Connection, script
 from txthoonk.serializers import Serializer, get_serializer
 from txthoonk.types.options import ANY_TYPE, encode_options
+from txthoonk.verdicts import script_error
 
 __all__ = ["FeedBaseType", "ItemId", "Owner", "given", "new_id", "read_config"]
 

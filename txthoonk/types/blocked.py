@@ -33,12 +33,12 @@ from txthoonk.errors import (
     ServerBusy,
     ServerError,
     ThoonkError,
-    script_error,
 )
 from txthoonk.keys import decode
 from txthoonk.redis import Redis
 from txthoonk.types.base import FeedBaseType, Owner
 from txthoonk.types.taking import Source, Taker, Waiter
+from txthoonk.verdicts import script_error
 
 __all__ = ["Blocked", "Source", "Taker"]
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from txthoonk._deferred import ignore
-from txthoonk.errors import ConnectionLost, ItemError, JobNotClaimed, verdict_error
+from txthoonk.errors import ConnectionLost, ItemError, JobNotClaimed
 from txthoonk.keys import decode, encode
 from txthoonk.scripts import Connection
 from txthoonk.serializers import of_results
@@ -25,6 +25,7 @@ from txthoonk.types.items import none
 from txthoonk.types.operating import JobStats, report
 from txthoonk.types.producing import milliseconds
 from txthoonk.types.scheduling import Scheduled
+from txthoonk.verdicts import verdict_error
 
 __all__ = ["Job", "JobStats"]
 
