@@ -27,6 +27,7 @@ INTERNAL = frozenset(
             "release_claimed",
         ),
         *("stall_claimed", "progress_claimed", "give_up", "extend", "encode_result"),
+        "decode_result",
     }
 )
 
@@ -322,10 +323,26 @@ class FullRunTests(LivePeerCase):
             await until(job.promote_due)
             await (await job.get(timeout=5)).finish()
 
+        async def ticks() -> None:
+            await job.every(1, "x", name="often", first=0)
+            self.thoonk.scheduler()
+            await (await job.get(timeout=5)).finish()
+            for name in ("often", "seldom", "daily"):
+                await job.unschedule(name)
+
         run = Deferred.fromCoroutine
         await self.do(
             job,
             {
+                "every": lambda: job.every(3600, "x", name="seldom"),
+                "cron": lambda: job.cron("0 0 * * *", "x", name="daily"),
+                "schedules": job.schedules,
+                "schedule": lambda: job.schedule("daily"),
+                "pause_schedule": lambda: job.pause_schedule("seldom"),
+                "resume_schedule": lambda: job.schedule("seldom").addCallback(
+                    lambda schedule: schedule.resume()
+                ),
+                "unschedule": lambda: run(ticks()),
                 "put": lambda: run(with_claim(lambda taken: taken.release())),
                 "publish": lambda: job.publish("x", priority=True, id="p"),
                 "put_many": lambda: job.put_many(["", "\0", "ü"]),
