@@ -69,7 +69,7 @@ class CatchingUp(Working):
             was_cut, self._was_cut = self._was_cut, False
             doubtful = state.publishes != self._publishes
             differs = self._differs(state, whole=was_cut)
-            if deleted:
+            if deleted and (self._received or self.copy.items):
                 self._doubt = "gone"
             elif was_cut and state.proof and not differs:
                 self._trust(state.publishes)
