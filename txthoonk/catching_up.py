@@ -53,7 +53,12 @@ class CatchingUp(Working):
         at = self.position(told=False, server=self._server)
         # Those of very many would hold Redis up: that is left to verify().
         small = self._foreign and len(self.copy.items) <= PROVED
-        state, changes = await self._reading().changes(at, small * (1 + self._was_cut))
+        was_cut, self._was_cut = self._was_cut, False
+        try:
+            state, changes = await self._reading().changes(at, small * (1 + was_cut))
+        except BaseException:
+            self._was_cut = True
+            raise
         if self.stopped:
             return
         deleted, self._deleted = self._deleted, False
@@ -66,7 +71,6 @@ class CatchingUp(Working):
             self._seen = True
             self._reshape(state)
             await self._take(changes)
-            was_cut, self._was_cut = self._was_cut, False
             doubtful = state.publishes != self._publishes
             differs = self._differs(state, whole=was_cut)
             if deleted and (self._received or self.copy.items):
@@ -202,8 +206,8 @@ class CatchingUp(Working):
         now, changes = await reading.changes(at)
         if now.lost:
             return [], now.lost
-        if now.epoch != state.epoch:
-            return [], "epoch"
+        if now.epoch != state.epoch:  # begun in between: the first one there ever was?
+            return [], "epoch" if state.epoch or at.epoch else ""
         if at.publishes >= 0 and _uncounted(at.publishes, changes, now.publishes):
             return [], "foreign"
         return changes[: state.revision - at.revision], ""

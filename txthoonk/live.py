@@ -174,7 +174,7 @@ class LivePattern(Mapping[str, LiveFeed]):
     @property
     def token(self) -> str:
         """Where the handler is in each feed, for ``follow_pattern(token=...)``."""
-        feeds = self._going_on()
+        feeds = (each for each in self._going_on() if not each.forgotten)
         return pack_positions({each.name: each.signed() for each in feeds})
 
     def when_synced(self) -> Deferred[None]:

@@ -173,6 +173,11 @@ class Working(Hearing):
         return self._gone
 
     @property
+    def forgotten(self) -> bool:
+        """Whether there is no such feed now, and the handler knows."""
+        return self._gone and not self.position().epoch
+
+    @property
     def busy(self) -> bool:
         """Whether its handler is at work."""
         return self._inbox.busy

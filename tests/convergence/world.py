@@ -137,7 +137,11 @@ class World:
     async def follow(self, site: Site, name: str, **options: Any) -> Watcher:
         """Let somebody follow."""
         watcher = Watcher(site, name, self.records, **options)
-        await watcher.start()
+        while watcher.live is None:
+            try:
+                await watcher.start()
+            except (NotConnected, ConnectionLost):  # the connection was just being cut
+                await deferLater(self.reactor, 0.05)
         self.watchers.append(watcher)
         self.report.followers += 1
         self.report.patterns += watcher.is_pattern
