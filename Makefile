@@ -5,7 +5,7 @@ PYTHON ?= python3
 PYTHON_OLDEST ?= $(shell for v in 3.10 3.11 3.12 3.13; do \
 	python$$v -c "" 2>/dev/null && command -v python$$v && break; done)
 VENV ?= .venv
-JOBS ?= 2
+JOBS ?= 3
 
 BIN := $(VENV)/bin
 # Where env can do that, a Ctrl-C waits until Python is up and knows what to do with it.
