@@ -7,6 +7,10 @@ PYTHON_OLDEST ?= $(shell for v in 3.10 3.11 3.12 3.13; do \
 VENV ?= .venv
 JOBS ?= 3
 
+# Long tests of what is the same on every server: these are run on one.
+ONCE = tests.test_benchmarks,tests.test_conformance_faults,tests.test_convergence,$(strip \
+	)tests.test_demo,tests.test_torture,tests.test_get_peers
+
 BIN := $(VENV)/bin
 # Where env can do that, a Ctrl-C waits until Python is up and knows what to do with it.
 HOLD_INT := $(shell env --block-signal=INT true 2>/dev/null && echo env --block-signal=INT)
@@ -50,7 +54,7 @@ $(STAMP): pyproject.toml setup.py
 	@touch $@
 
 test: lint ## check style and types, run all tests on each redis-server found
-	@$(BIN)/python tools/run_tests.py --coverage --jobs $(JOBS) tests
+	@$(BIN)/python tools/run_tests.py --coverage --jobs $(JOBS) --once $(ONCE) tests
 
 test-oldest: ## run all tests on the oldest Python found, with the oldest Twisted we support
 	@test -n "$(PYTHON_OLDEST)" || { echo "No Python found: set PYTHON_OLDEST" >&2; exit 1; }

@@ -2,6 +2,7 @@
 
 The last line printed is ``N passed, N failed, N skipped``, over all runs. The exit status is 0
 only if every run passed, at least one test ran in each, and the coverage reached its floor.
+What takes long and is the same on every server may be run on the first one alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 from txthoonk.embedded import find_redis_server
@@ -94,25 +96,41 @@ def run_trial(command: list[str], server: str) -> Totals:
     return totals
 
 
+def without(tests: list[str], some: list[str]) -> list[str]:
+    """The same tests, but for some modules of the packages among them."""
+    left = []
+    for each in tests:
+        modules = sorted(Path(each.replace(".", "/")).glob("test_*.py"))
+        left += [f"{each}.{module.stem}" for module in modules] or [each]
+    return [each for each in left if each not in some]
+
+
 def main() -> int:
     """Run it all; what to exit with."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=1, help="trial workers; 1 runs without any")
-    parser.add_argument("--coverage", action="store_true", help="measure, and check the floor")
+    parser.add_argument(
+        "--coverage", action="store_true", help="measure on the first server, and check the floor"
+    )
+    parser.add_argument("--once", default="", help="modules for the first server alone, by commas")
     parser.add_argument("tests", nargs="+", help="what trial is to run, such as `tests`")
     options = parser.parse_args()
 
     coverage = [sys.executable, "-m", "coverage"]
-    command = [*coverage, "run"] if options.coverage else [sys.executable]
-    command += ["-m", "twisted.trial"]
+    trial = ["-m", "twisted.trial"]
     if options.jobs > 1:
-        command.append(f"-j{options.jobs}")
-    command += options.tests
+        trial.append(f"-j{options.jobs}")
 
     if options.coverage:
         subprocess.run([*coverage, "erase"], check=True)
     totals, status = Totals(), 0
-    for server in servers():
+    for number, server in enumerate(servers()):
+        if number == 0:
+            start = [*coverage, "run"] if options.coverage else [sys.executable]
+            command = [*start, *trial, *options.tests]
+        else:
+            rest = without(options.tests, options.once.split(","))
+            command = [sys.executable, *trial, *rest]
         totals = totals.plus(run_trial(command, server))
     if options.coverage:
         subprocess.run([*coverage, "combine", "--quiet"], check=True)
