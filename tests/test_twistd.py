@@ -234,6 +234,8 @@ class OneProcessTests(TwistdTestCase):
         jobs = await thoonk.job("resize")
         await jobs.every(0.2, "work", name="often", missed="catch-up")
         programs = [self.twistd("--schedule", url=server.url) for _ in range(2)]
+        for program in programs:
+            await until(lambda program=program: "starting up" in program.output)
         ticks = [(await jobs.get()).id]
         await self.stop(programs[0])
         while len(ticks) < 10:

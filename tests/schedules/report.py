@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-__all__ = ["Report"]
+__all__ = ["PROMPT", "Report"]
 
 #: Milliseconds that a tick may be late where a scheduler is there.
 PROMPT = 1000
