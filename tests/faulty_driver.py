@@ -54,7 +54,7 @@ def _told_by_hand() -> None:
         told: Deferred[Any] = self.pub.redis.execute("PUBLISH", keys.publish_channel, message)
         return told.addCallback(lambda _: publish(self, item, id, **more))
 
-    Feed.publish = too_early  # type: ignore[method-assign]
+    Feed.publish = too_early  # type: ignore[method-assign]  # a fault
     _change("feed/publish", "call('PUBLISH', publish_channel, rest)", "do end")
 
 
@@ -65,7 +65,7 @@ def _cut_at_second_nul() -> None:
         def __call__(self, payload: bytes) -> Any:
             return super().__call__(b"\0".join(payload.split(b"\0")[:2]))
 
-    events.TextReader = Cut  # type: ignore[misc]
+    events.TextReader = Cut  # type: ignore[misc]  # a fault
 
 
 def _deaf() -> None:
@@ -79,7 +79,7 @@ def _deaf() -> None:
                 raise ValueError("not enough values to unpack")
             return super().__call__(payload)
 
-    events.TextReader = Deaf  # type: ignore[misc]
+    events.TextReader = Deaf  # type: ignore[misc]  # a fault
 
 
 INSERTED: Final = ("sorted.publish_before", "sorted.publish_after")
@@ -253,7 +253,7 @@ def _change(name: str, old: str, new: str) -> None:
             return original(script, text.replace(old, new).encode())
         return made
 
-    scripts.Script = changing  # type: ignore[misc, assignment]
+    scripts.Script = changing  # type: ignore[misc, assignment]  # a fault
     scripts.script.cache_clear()
     scripts.all_scripts.cache_clear()
     scripts.all_scripts()

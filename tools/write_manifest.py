@@ -59,7 +59,7 @@ def event(kind: Kind) -> list[dict[str, Any]]:
 
 
 def _fields(kind: Kind) -> list[str]:
-    fields: tuple[str, ...] = kind.event.__struct_fields__  # type: ignore[attr-defined]
+    fields: tuple[str, ...] = kind.event.__struct_fields__  # type: ignore[attr-defined]  # a Struct has it
     own = [name for name in fields if name not in ("feed", "revision")]
     return own[:1] if kind.form == "id" else own[:2]
 

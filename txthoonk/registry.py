@@ -246,7 +246,7 @@ def _method(verb: Verb) -> Callable[..., Any]:
     if isinstance(verb, Declaration):
         me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
         parameters = [me, *verb.signature.parameters.values()]
-        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what help() shows
     return call
 
 

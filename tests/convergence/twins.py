@@ -43,9 +43,9 @@ def count_twins(heard: Counter[str]) -> Callable[[], None]:
         disconnect(self)
 
     def end() -> None:
-        Hearing.contract_message = original  # type: ignore[method-assign]
-        Hearing.disconnected = disconnect  # type: ignore[method-assign]
+        Hearing.contract_message = original  # type: ignore[method-assign]  # a fault
+        Hearing.disconnected = disconnect  # type: ignore[method-assign]  # a fault
 
-    Hearing.disconnected = disconnected  # type: ignore[method-assign]
-    Hearing.contract_message = contract_message  # type: ignore[method-assign]
+    Hearing.disconnected = disconnected  # type: ignore[method-assign]  # a fault
+    Hearing.contract_message = contract_message  # type: ignore[method-assign]  # a fault
     return end

@@ -117,7 +117,7 @@ class ThoonkPy(ProcessProtocol):
     def _ask(self, **line: Any) -> Deferred[Any]:
         asked: Deferred[Any] = Deferred()
         self._calls.append(asked)
-        self.transport.writeToChild(0, json.dumps(line).encode() + b"\n")  # type: ignore[attr-defined]
+        self.transport.writeToChild(0, json.dumps(line).encode() + b"\n")  # type: ignore[attr-defined]  # a process has it
         return asked
 
     def kill(self) -> Deferred[None]:
