@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.bridge_samples import BRIDGE_SAMPLES
+from tests.commit_samples import COMMIT_SAMPLES
 from tests.feed_samples import FEED, FEED_SAMPLES, FULL, SORTED
 from tests.sampling import KEYS, NAME, Sample, grows, reads, refuses, shrinks
 from tests.schedule_samples import SCHEDULE_SAMPLES
@@ -359,5 +360,6 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
     ),
     **FEED_SAMPLES,
     **BRIDGE_SAMPLES,
+    **COMMIT_SAMPLES,
     **SCHEDULE_SAMPLES,
 }
