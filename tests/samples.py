@@ -48,6 +48,8 @@ DELAYED: Final = (
 )
 #: A result whose time is over.
 KEPT: Final = (("HSET", "results", "old", "1:Q-"), ("ZADD", "due", "1", "old"))
+#: One whose time is not.
+STILL_KEPT: Final = (("HSET", "results", "old", "1:Q-"), ("ZADD", "due", "9000000000000", "old"))
 #: What a claim says of the options where there are none.
 UNSET: Final = (b"", b"", b"")
 NOT: Final = b"JOBNOTCLAIMED"
@@ -276,7 +278,9 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         grows(*JOBS, args=(b"RPUSH", b"0", b"d", b"D")),
         grows(*JOBS, args=(b"LPUSH", b"5000", b"d", b"D")),
         grows(*JOBS, *KEPT, args=(b"LPUSH", b"0", b"old", b"D")),
+        grows(*JOBS, *KEPT, args=(b"LPUSH", b"0", b"old", b"D", b"1")),
         reads(*JOBS, args=(b"LPUSH", b"0", b"a", b"D"), reply=0, whole=False),
+        reads(*JOBS, *STILL_KEPT, args=(b"LPUSH", b"0", b"old", b"D", b"1"), reply=0, whole=False),
         refuses("FEEDNOTFOUND", args=(b"LPUSH", b"0", b"d", b"D")),
     ),
     "job/put_many": (
