@@ -9,13 +9,14 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
+from twisted.internet.tcp import Server
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, FileBodyProducer, HTTPConnectionPool, readBody
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-from tests.helpers import ThoonkTestCase
+from tests.helpers import ThoonkTestCase, until
 
 __all__ = ["Answer", "Raw", "WebTestCase"]
 
@@ -25,12 +26,14 @@ class Answer:
 
     :ivar code: the status.
     :ivar headers: ``get(name)`` gives the last value as text, or an empty one.
+    :ivar length: that the headers gave.
     :ivar data: the body as it came.
     """
 
-    def __init__(self, code: int, headers: Headers, data: bytes) -> None:
+    def __init__(self, code: int, headers: Headers, length: Any, data: bytes) -> None:
         self.code = code
         self._headers = headers
+        self.length = length
         self.data = data
 
     def get(self, name: str) -> str:
@@ -96,6 +99,13 @@ class WebTestCase(ThoonkTestCase):
 
         real: Any = reactor
         port = real.listenTCP(0, site, interface="127.0.0.1")
+
+        def connections() -> list[Any]:
+            return [
+                each for each in (*real.getReaders(), *real.getWriters()) if type(each) is Server
+            ]
+
+        self.addCleanup(lambda: Deferred.fromCoroutine(until(lambda: not connections())))
         self.addCleanup(port.stopListening)
         number: int = port.getHost().port
         return number
@@ -134,7 +144,7 @@ class WebTestCase(ThoonkTestCase):
         agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
         response = await agent.request(method.encode(), url.encode(), sent, producer)
         data = await readBody(response) if response.length else b""
-        return Answer(response.code, response.headers, data)
+        return Answer(response.code, response.headers, response.length, data)
 
     async def raw(self, port: int | None = None) -> Raw:
         """A bare connection; it is closed when the test ends."""
