@@ -99,15 +99,17 @@ class WebTestCase(ThoonkTestCase):
 
         real: Any = reactor
         port = real.listenTCP(0, site, interface="127.0.0.1")
+        number: int = port.getHost().port
 
         def connections() -> list[Any]:
             return [
-                each for each in (*real.getReaders(), *real.getWriters()) if type(each) is Server
+                each
+                for each in (*real.getReaders(), *real.getWriters())
+                if type(each) is Server and each.getHost().port == number
             ]
 
         self.addCleanup(lambda: Deferred.fromCoroutine(until(lambda: not connections())))
         self.addCleanup(port.stopListening)
-        number: int = port.getHost().port
         return number
 
     def serve(self, resource: IResource, change: Callable[[Site], object] = bool) -> str:

@@ -172,6 +172,8 @@ class ClientStream:
             self.close()
             return
         self._answers.append(data)
+        # Who does not read what was asked for is asked nothing more.
+        self.transport.pauseProducing()
 
     def say_then(self, answer: Mapping[str, Any]) -> None:
         """The same when all has been sent that there is to send."""
@@ -236,6 +238,8 @@ class ClientStream:
                 self._send_parts()
             elif self._answers:
                 self._send(self._answers.popleft())
+                if not self._answers:
+                    self.transport.resumeProducing()
             elif self.behind is None:
                 break
             elif not self._catch_up():
