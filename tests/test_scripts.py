@@ -37,10 +37,15 @@ _BOUND: Final = re.compile(
 )
 _BINDING: Final = re.compile(r"local ([\w, ]+) = (.*(?:KEYS|ARGV).*)")
 
+#: Another script, put in as a function.
+_FUNCTION: Final = re.compile(
+    r"^local function \w+\(KEYS, ARGV, redis\)\n.*?^end -- (\w+/\w+)\n", re.MULTILINE | re.DOTALL
+)
+
 
 def split_body(each: Script) -> tuple[list[str], list[str], list[str]]:
     """The lines of the header, those that bind the parameters, and the others."""
-    lines = each.source.decode().splitlines()
+    lines = _FUNCTION.sub("", each.source.decode()).splitlines()
     start = next(i for i, line in enumerate(lines) if not line.startswith("--"))
     end = start
     while _BINDING.fullmatch(lines[end]):

@@ -20,6 +20,7 @@ LUA: Final = Path(__file__).parent.parent / "txthoonk" / "lua"
 MANIFEST: Final = LUA / "manifest.json"
 
 _INCLUDE: Final = re.compile(r"^-- include (\w+)$", re.MULTILINE)
+_FUNCTION: Final = re.compile(r"^-- script (\w+/\w+)$", re.MULTILINE)
 
 #: Of a feed whose name tells what stands where.
 _KEYS: Final = FeedKeys(b"A:B:C", 7)
@@ -79,9 +80,11 @@ def entry(script: Script) -> dict[str, Any]:
     """All there is to say of one script."""
     head = script.comment.split("--\n")[0].splitlines()
     kind, _, meaning = script.returns.partition("  ")
+    text = (LUA / f"{script.name}.lua").read_text("utf-8")
     return {
         "file": f"{script.name}.lua",
-        "includes": _INCLUDE.findall((LUA / f"{script.name}.lua").read_text("utf-8")),
+        "includes": _INCLUDE.findall(text),
+        "functions": _FUNCTION.findall(text),
         "sha1": script.sha.decode(),
         "purpose": " ".join(line.removeprefix("--").strip() for line in head),
         "keys": [parameter(each) for each in script.keys],
