@@ -267,6 +267,35 @@ class OtherTests(ExpiryCase):
                 self.assertIn(said, str(error))
         self.assertEqual(await self.feed.get_ids(), [])
 
+    async def test_committed(self) -> None:
+        """
+        Published together with the end of a job, for a while or again for good, it goes as any
+        other, or stays.
+        """
+        jobs = await self.thoonk.job(self.feed_name("jobs"))
+        await jobs.put("work", id="j")
+        await self.feed.publish("old", id="kept", ttl=SOON)
+        other = await self.thoonk.feed(self.feed_name("other"))
+        claim = await jobs.get()
+        gone, stays, *_ = await claim.commit(
+            other.change.publish("here", id="a", ttl=SOON),
+            other.change.publish("here", id="b", ttl=FAR),
+            self.feed.change.publish("new", id="kept"),
+        )
+        self.assertEqual((gone, gone.revision, stays.revision), ("a", 1, 2))
+        await until(other.maintenance)
+        self.assertEqual(await other.get_ids(), ["b"])
+        self.assertEqual(await self.over(), 0)
+        self.assertEqual(await self.feed.get_all(), {"kept": "new"})
+        for id in ("c", "d"):
+            await jobs.put("work", id=id)
+            claim = await jobs.get()
+            twice = (other.change.publish("x", id="e", ttl=FAR) for _ in range(2))
+            with self.assertRaises(ValueError):
+                claim.commit(*twice)
+        late = claim.commit(other.change.publish("x", id="b", if_revision=1, ttl=SOON))
+        await self.assertFailure(late, Conflict)
+
     async def test_no_feed(self) -> None:
         """
         In a feed that was deleted nothing is published, and nothing noted.

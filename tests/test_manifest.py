@@ -86,7 +86,11 @@ class ManifestTests(SynchronousTestCase):
                 for key in entry["keys"]:
                     group = key["type"] == "keys"
                     names += MANIFEST["groups"][key["name"]] if group else [key["name"]]
-                channels = [a["name"] for a in entry["arguments"] if a["type"] == "channel"]
+                channels = []
+                for each in entry["arguments"]:
+                    group = each["type"] == "channels"
+                    if group or each["type"] == "channel":
+                        channels += MANIFEST["groups"][each["name"]] if group else [each["name"]]
                 bound = script(name).bind(BridgeKeys(keys, keys), feed)
                 made = [spelt(of_either(each), feed, db) for each in names]
                 self.assertEqual(made, [decode(key) for key in bound.keys])

@@ -44,9 +44,10 @@ def names() -> dict[str, str]:
 
 
 def groups() -> dict[str, list[str]]:
-    """What a parameter of type ``keys`` stands for: several keys, in this order."""
+    """What a parameter of type ``keys`` or ``channels`` stands for: several, in this order."""
     spelt = {spelling: name for name, spelling in reversed(names().items())}
-    wanted = {p.name for script in all_scripts() for p in script.keys if p.kind == "keys"}
+    parameters = (p for script in all_scripts() for p in (*script.keys, *script.arguments))
+    wanted = {p.name for p in parameters if p.kind in ("keys", "channels")}
     return {
         name: [spelt[pattern(key)] for key in getattr(_KEYS, name)()] for name in sorted(wanted)
     }

@@ -120,8 +120,8 @@ class Script:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of the channels it publishes on; they are its first arguments."""
-        return tuple(a.name for a in self.arguments if a.kind == "channel")
+        """Names of the channels it publishes on, and of groups; they are its first arguments."""
+        return tuple(a.name for a in self.arguments if a.kind in ("channel", "channels"))
 
     def bind(self, keys: FeedKeys, feed: str) -> BoundScript:
         """This script for one feed.
@@ -129,14 +129,19 @@ class Script:
         :param keys: of the feed.
         :param feed: its name, for errors.
         """
-        bound: list[bytes] = []
-        for parameter in self.keys:
-            if parameter.kind == "keys":
-                bound += getattr(keys, parameter.name)()
-            else:
-                bound.append(getattr(keys, parameter.name))
-        channels = [getattr(keys, name) for name in self.channels]
-        return BoundScript(self, feed, bound, channels)
+
+        def names(parameters: Sequence[Parameter]) -> list[bytes]:
+            bound: list[bytes] = []
+            for each in parameters:
+                name = getattr(keys, each.name)
+                if each.kind in ("keys", "channels"):  # several
+                    bound += name()
+                else:
+                    bound.append(name)
+            return bound
+
+        channels = self.arguments[: len(self.channels)]
+        return BoundScript(self, feed, names(self.keys), names(channels))
 
 
 def _same(reply: Any) -> Any:

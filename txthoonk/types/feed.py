@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from txthoonk._deferred import returns_deferred
 from txthoonk.keys import decode, encode
 from txthoonk.types.base import ItemId, Owner, new_id
+from txthoonk.types.committing import FeedChanges
 from txthoonk.types.items import ItemFeed, changed
 
 __all__ = ["Feed"]
@@ -89,6 +90,11 @@ class Feed(ItemFeed):
             more, until = await self._run(expire, (encode(self.name), b"%d" % MOST), tuple)
             gone += more
         return gone
+
+    @property
+    def change(self) -> FeedChanges:
+        """Makes changes for :meth:`Claim.commit`, by the names of the verbs; sends nothing."""
+        return FeedChanges(self)
 
     def get_ids(self) -> Deferred[list[str]]:
         """All ids, the oldest first."""
