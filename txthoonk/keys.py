@@ -14,6 +14,8 @@ __all__ = [
     "DELFEED",
     "FEEDS",
     "NEWFEED",
+    "REVOKE",
+    "REVOKED",
     "SEGMENTS",
     "SEPARATOR",
     "FeedKeys",
@@ -30,6 +32,11 @@ FEEDS: Final = b"feeds"
 NEWFEED: Final = b"newfeed"
 DELFEED: Final = b"delfeed"
 CONFFEED: Final = b"conffeed"
+
+#: Users whose rights have changed: a channel, with the number of the database behind it, and a
+#: stream of the last ones.
+REVOKE: Final = b"tx.web.revoke:"
+REVOKED: Final = b"tx.web.revoked"
 
 #: Stands between the parts of a message; only the first one separates.
 SEPARATOR: Final = b"\x00"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.web.server import Request
 
+from txthoonk.actions import user_id
 from txthoonk.web.replies import WebError, add_vary, too_many, web_error
 
 __all__ = ["Access", "Allowance", "Counts", "user_id"]
@@ -20,13 +21,6 @@ __all__ = ["Access", "Allowance", "Counts", "user_id"]
 MOST_BUCKETS: Final = 100_000
 
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-
-
-def user_id(user: Any) -> str:
-    """The id of a user: the member ``id`` of a mapping, else the user as text."""
-    if isinstance(user, Mapping) and "id" in user:
-        return str(user["id"])
-    return str(user)
 
 
 class Allowance:
@@ -130,6 +124,8 @@ class Access:
     :param burst: how many at once.
     :param max_streams: how many streams and sockets a user may have at a time, in this process.
     :param max_waiting: how many answers a user may wait for at a time, in this process.
+    :param max_body: how large a body may be, bytes; ``limit_requests`` bounds it for a whole site,
+        before it is kept.
     :param challenge: of an answer 401 (RFC 9110 §11.6.1); browsers ask nobody for a password where
         it is no scheme of theirs.
     :param reactor: the global one if not given.
@@ -149,6 +145,7 @@ class Access:
         burst: float = 200.0,
         max_streams: int = 100,
         max_waiting: int = 1000,
+        max_body: int = 64 * 1024,
         challenge: str = "Bearer",
         reactor: Any = None,
     ) -> None:
@@ -167,6 +164,7 @@ class Access:
         self._trust_proxy = trust_proxy
         self._challenge = challenge
         self.allowance = Allowance(rate, burst, self.reactor.seconds)
+        self.max_body = max_body
         self.streams = Counts(max_streams)
         self.waiting = Counts(max_waiting)
 
