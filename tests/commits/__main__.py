@@ -40,6 +40,7 @@ def options_of(args: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--kill-every", type=float, default=0.5, help="seconds; 0 is never")
     parser.add_argument("--restart-every", type=float, default=4.0, help="of Redis; 0 is never")
     parser.add_argument("--stop-every", type=float, default=2.0, help="of workers; 0 is never")
+    parser.add_argument("--cut", type=int, default=50, help="of so many commits one is cut off")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds without a finish")
     parser.add_argument("--off", help="switch off the check of the lease: commit+touch")
     parser.add_argument("--seed", type=int, default=seed, help="else TXTHOONK_SEED, else random")

@@ -204,6 +204,7 @@ async def count(
     kill_every: float = 0.5,
     restart_every: float = 4.0,
     stop_every: float = 2.0,
+    cut: int = 50,
     points: bool = True,
     off: str | None = None,
     patience: float = 60.0,
@@ -215,6 +216,7 @@ async def count(
     :param kill_every: seconds between two SIGKILLs of workers by the driver; 0 is never.
     :param restart_every: the same of Redis, which is started again on its data.
     :param stop_every: the same of workers that are stopped, for longer than claims hold.
+    :param cut: of so many commits one loses its connection when it is sent.
     :param points: whether half of the workers die at a failpoint.
     :param off: a safeguard that is switched off.
     :param patience: seconds without a finished job after which it is over.
@@ -235,6 +237,7 @@ async def count(
                 feed=feed,
                 history=jobs + 1000,
                 concurrency=2,
+                cut=cut,
                 maintenance=0.2,
                 off=off,
             )

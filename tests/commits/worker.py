@@ -26,9 +26,6 @@ POINTS = {
     "C7": "after the commit was confirmed",
 }
 
-#: Of so many commits one loses its connection when it is sent: it happens, and nobody hears of it.
-CUT = 50
-
 #: Seconds before a try again while Redis does not answer.
 AGAIN = 0.02
 
@@ -39,7 +36,11 @@ def names(feed: str) -> tuple[str, str, str]:
 
 
 class Counting(Victim):
-    """One worker."""
+    """One worker.
+
+    :param options: beside the others ``history`` (events) and ``cut``: of so many commits one loses
+        its connection when it is sent, so that it happens and nobody hears of it.
+    """
 
     def __init__(self, options: dict[str, Any], point: str, passes: int) -> None:
         super().__init__(options, point, passes)
@@ -47,6 +48,7 @@ class Counting(Victim):
         keep = options["history"]
         self.counter = self.thoonk.feed(counter, history=keep)
         self.events = self.thoonk.feed(events, history=keep)
+        self._cut = options["cut"]
         self._random = random.Random(os.getpid())
         wrap(Job, "commit_claimed", self._commit)
 
@@ -57,7 +59,7 @@ class Counting(Victim):
         self.come_to("C5")
         done = commit(*args)
         self.come_to("C6")
-        if self._random.randrange(CUT) == 0:
+        if self._random.randrange(self._cut) == 0:
             self.cut()
         return done
 
