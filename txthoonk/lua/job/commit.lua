@@ -41,10 +41,10 @@ local rest = ARGV
 -- script sorted_feed/retract
 -- script job/finish
 -- Of each script: itself; its keys and channels, as their headers have them; which arguments are
--- ids of items that must be there; whether it needs memory; and what it writes, where a user may
--- lack the right to.
+-- ids of items that must be there; whether it needs memory; and what it does from its first write
+-- on, which a user may lack the right to.
 local change = 'HSET revision DEL revision XADD history DEL history '
-  .. 'HSET revisions HDEL revisions DEL revisions '
+  .. 'HSET revisions HDEL revisions DEL revisions HLEN revisions HKEYS revisions HEXISTS items '
 local of_feed, of_list = 'ZREM ids HDEL items PUBLISH retract_channel ', 'HDEL items LREM ids '
 local scripts = {
   ['feed/publish'] = {
@@ -52,7 +52,8 @@ local scripts = {
     {'config', 'ids', 'items', 'publishes', 'revision', 'revisions', 'history'},
     {'event_channel', 'under_channel', 'publish_channel', 'edit_channel', 'retract_channel'},
     {1}, true,
-    change .. of_feed .. 'INCR publishes HSET items ZADD ids PUBLISH publish_channel PUBLISH edit_channel',
+    change .. of_feed .. 'INCR publishes HSET items ZADD ids ZCARD ids ZRANGE ids ZRANK ids '
+      .. 'PUBLISH publish_channel PUBLISH edit_channel',
   },
   ['feed/publish_for'] = {
     feed_publish_for,
@@ -175,10 +176,10 @@ local function ask(what, ...)
   return text(answer)
 end
 
--- What the user may not do of all that a script writes. Redis 6.2 can only be asked for the keys.
+-- What the user may not do of all that a script does. Redis 6.2 can only be asked for the keys.
 local may = redis.acl_check_cmd
-local function forbidden(writes, at)
-  for command, name in string.gmatch(writes, '(%u+) ([%l_]+)') do
+local function forbidden(does, at)
+  for command, name in string.gmatch(does, '(%u+) ([%l_]+)') do
     if may then
       if not may(command, at[name], '') then
         return 'NOPERM this user has no permissions to run ' .. command .. ' on ' .. at[name]
@@ -221,7 +222,8 @@ if refused and not wrong then
   refused = refused[1]
 end
 refused = refused or ask(forbidden, 'ZREM claimed HDEL cancelled ZREM published HDEL items '
-  .. 'HDEL lease HDEL errors INCRBY finishes ZREM due HDEL results HSET results ZADD due '
+  .. 'HDEL lease HDEL errors INCRBY finishes ZRANGEBYSCORE due ZREM due HDEL results '
+  .. 'HSET results ZADD due ZADD claimed '
   .. 'PUBLISH finish_channel PUBLISH done_channel', job)
 if refused then
   return {err = refused}
