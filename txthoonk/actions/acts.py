@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.task import deferLater
 
 from txthoonk.actions.answers import Answer, Refused, done
 from txthoonk.actions.conflicts import Seen, conflict_answer, look
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Act", "Doing", "check"]
 
-#: Seconds until a job comes back that another worker of the group has the code for.
+#: Seconds until a job is available again that another worker of the group has the code for.
 ELSEWHERE: Final = 0.5
 
 #: Seconds that the answer to a mere question is kept, and of one that was too large to be read.
@@ -152,8 +151,7 @@ class Doing:
         found = await find(self._thoonk, self._actions.group, asked.action, {})
         if found is None or found.feed != claim.job.name:
             raise Refused(404, "there is no such action")
-        await deferLater(self._thoonk.get_reactor(), ELSEWHERE)
-        await claim.release()
+        await claim.release(delay=ELSEWHERE)
         return None
 
     async def _call_function(self, action: Action, act: Act) -> Answer:
