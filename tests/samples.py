@@ -277,6 +277,12 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         ),
     ),
     "job/parked": (reads(*JOBS, *DELAYED, args=(b"0", b"10"), reply=[b"0", b"s"]),),
+    "job/postpone": (
+        shrinks(*JOBS, args=(b"c", b"", b"5000")),
+        shrinks(*JOBS, *LEASED, args=(b"c", b"tok", b"5000")),
+        refuses("JOBNOTCLAIMED", *JOBS, args=(b"a", b"", b"5000")),
+        refuses("LEASELOST", *JOBS, *LEASED, args=(b"c", b"old", b"5000")),
+    ),
     "job/progress": (
         reads(*JOBS, *LEASED, args=(b"c", b"tok", b"half"), reply=1),
         reads(*JOBS, args=(b"c", b"", b"half"), reply=1),
