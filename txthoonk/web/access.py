@@ -63,10 +63,9 @@ class Allowance:
         left, at = self._left.pop(who, (self._burst, now))
         left = min(self._burst, left + (now - at) * self._rate)
         missing = min(cost, self._burst) - left
-        if missing <= 0:
-            left -= cost
-        self._left[who] = left, now
-        return max(0, missing / self._rate)
+        enough = missing < 1e-9  # who has waited as long as told may be a rounding short
+        self._left[who] = left - cost if enough else left, now
+        return 0 if enough else missing / self._rate
 
     def _forget(self, now: float) -> None:
         buckets = self._left

@@ -92,7 +92,8 @@ class _Bounded(Request):
         if not self._refused:
             super().requestReceived(command, path, version)
         elif isinstance(self.channel, HTTPChannel):
-            self._end()
+            transport: Any = self.channel.transport
+            transport.loseConnection()
         else:  # a stream of HTTP/2, which others share the connection with
             self.method, self.uri, self.clientproto = command, path, version
             send_error(self, WebError(413, _too_long(self.max_body)))
@@ -127,9 +128,6 @@ class _Bounded(Request):
 
     def _late(self) -> None:
         self._lingering = None
-        self._end()
-
-    def _end(self) -> None:
         if self.channel is not None:
             self.channel.transport.abortConnection()
 

@@ -127,14 +127,16 @@ class Hub:
             self._forget(topic)
 
     def _beat(self) -> None:
+        now = self.now()
         if not self._round:
             self._round = list(self.streams)
-            for topic in self._topics.values():
+            for topic in list(self._topics.values()):
+                if not topic.streams and now - topic.unused_since > LINGER:
+                    self._forget(topic)
                 for channel in topic.channels.values():
                     channel.forget_state()
             if not self._round and not self._topics:
                 self._beats.stop()
-        now = self.now()
         for _ in range(int(len(self.streams) * TICK / self._heartbeat) + 1):
             if not self._round:
                 break
@@ -211,8 +213,12 @@ class Hub:
             for glob in patterns
         ]
         found = await gatherResults(ready, consumeErrors=True).addErrback(first_failure)
-        by_name = {channel.name: (channel, cursor) for each in found for channel, cursor in each}
-        stream.join([each for each in by_name.values() if each[0].name not in stream.channels])
+        joined: dict[str, tuple[Channel, Cursor]] = {}
+        for each in found:
+            for channel, cursor in each:
+                if channel.name not in stream.channels:
+                    joined.setdefault(channel.name, (channel, cursor))
+        stream.join(list(joined.values()))
 
     def unsubscribe(self, stream: ClientStream, feeds: list[str], patterns: list[str]) -> None:
         """Tell a client of feeds no more; of those that it has subscribed to otherwise, still."""
@@ -312,17 +318,13 @@ class Hub:
     def _release(self, topic: Topic, stream: ClientStream) -> None:
         topic.streams.pop(stream, None)
         if not topic.streams:
+            topic.unused_since = self.now()
             if topic.failed:
                 self._forget(topic)
-            else:
-                self._reactor.callLater(LINGER, self._forget_if_unused, topic)
-
-    def _forget_if_unused(self, topic: Topic) -> None:
-        if not topic.streams and self._topics.get((type(topic), topic.name)) is topic:
-            self._forget(topic)
 
     def _forget(self, topic: Topic) -> None:
-        self._topics.pop((type(topic), topic.name), None)
+        if self._topics.get((type(topic), topic.name)) is topic:
+            del self._topics[type(topic), topic.name]
         topic.stop()
 
 

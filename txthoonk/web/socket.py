@@ -6,6 +6,7 @@ done wrong; what stands on the same library, wsproto, here has limits and closes
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -40,9 +41,6 @@ __all__ = ["Command", "SocketResource"]
 
 #: What an action or a question on the socket is answered with.
 Command = Callable[[Any, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
-
-#: How deep a message may be nested.
-DEEPEST: Final = 100
 
 _DECODER: Final = msgspec.json.Decoder()
 
@@ -114,13 +112,11 @@ class Socket(ClientStream):
         wait = self._resource.access.take(self.user)
         if wait:
             error = {"code": 429, "error": "too many messages", "retry_after": round(wait, 3)}
-            self.say({"type": "error", "ref": _ref(text), **error})
+            ref = (_read(text) or {}).get("ref")
+            self.say({"type": "error", "ref": ref, **error})
             return
-        try:
-            message = _DECODER.decode(text)
-        except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
-            message = None
-        if not isinstance(message, dict):
+        message = _read(text)
+        if message is None:
             self.say({"type": "error", "ref": None, "code": 400, "error": "this is no message"})
             return
         done = Deferred.fromCoroutine(self._do(message))
@@ -243,10 +239,15 @@ class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
     patterns: dict[str, dict[str, str] | None] | list[str] = msgspec.field(default_factory=dict)
 
 
-def _ref(text: str) -> Any:
-    """What a message that is not read is known by, if that can be seen."""
+def _read(text: str) -> dict[str, Any] | None:
+    """A message, or None if it is none."""
     try:
         message = _DECODER.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
-        return None
-    return message.get("ref") if isinstance(message, dict) else None
+        if "\\ud" not in text and "\\uD" not in text:
+            return None
+        try:
+            message = json.loads(text)  # it takes lone surrogates: names that are no UTF-8
+        except (ValueError, RecursionError):
+            return None
+    return message if isinstance(message, dict) else None

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from txthoonk.keys import decode, encode
 from txthoonk.messages import encode_message
 from txthoonk.web.channel import Channel, Message
 from txthoonk.web.frames import COMMENT, event
@@ -28,12 +29,15 @@ MANY: Final = 100
 #: A stream of one feed has the place in that feed as its token.
 ONE: Final = "one"
 
-_PLACES: Final = msgspec.json.Decoder(dict[str, str])
+_ENCODER: Final = msgspec.msgpack.Encoder()
+#: Names as Redis has them: not each is UTF-8.
+_PLACES: Final = msgspec.msgpack.Decoder(dict[bytes, str])
 
 
 def pack_places(places: Mapping[str, str]) -> str:
     """The token of a stream of several feeds; empty where it would be too long."""
-    packed = zlib.compress(encode_message(places), 1)
+    by_name = {encode(name): at for name, at in places.items()}
+    packed = zlib.compress(_ENCODER.encode(by_name), 1)
     token = "m" + base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
     return token if len(token) <= LONGEST else ""
 
@@ -52,7 +56,7 @@ def read_places(token: str) -> dict[str, str]:
         places = machine.decompress(packed, 100 * LONGEST)
         if not machine.eof:
             raise ValueError("too large, or cut off")
-        return _PLACES.decode(places)
+        return {decode(name): at for name, at in _PLACES.decode(places).items()}
     except (ValueError, zlib.error, msgspec.MsgspecError) as error:
         raise ValueError(f"this is no token of a stream: {error}") from None
 

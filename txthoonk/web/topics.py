@@ -28,6 +28,7 @@ class Topic:
     :ivar streams: who has subscribed to it.
     :ivar channels: its feeds, by name.
     :ivar failed: whether it cannot be followed.
+    :ivar unused_since: when the last client left it, by the reactor's clock.
     """
 
     def __init__(self, hub: Hub, name: str) -> None:
@@ -36,6 +37,7 @@ class Topic:
         self.streams: dict[ClientStream, None] = {}
         self.channels: dict[str, Channel] = {}
         self.failed = False
+        self.unused_since = 0.0
         self._stopped = False
         self._opening: Deferred[None] | None = None
         self._waiting: list[Deferred[None]] | None = []
