@@ -49,18 +49,6 @@ SCRIPTED = """
 """
 
 
-class ModuleTests(BrowserCase):
-    """What is in it."""
-
-    def test_small(self) -> None:
-        """
-        It is small as it is served, with its names and comments; it needs nothing else.
-        """
-        text = MODULE.read_bytes()
-        self.assertLess(len(text), 8192)
-        self.assertNotIn(b"import", text)
-
-
 class OrderTests(BrowserCase):
     """The copy, against that of Python."""
 
