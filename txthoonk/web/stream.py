@@ -268,6 +268,7 @@ class ClientStream:
         """The client does not read as fast as it is sent to."""
         if not self._paused and not self.closed:
             self._paused = True
+            self.alive = self.hub.now()  # patience begins
             self.hub.counts.paused += 1
             if self.behind is None:
                 self.behind = {}
