@@ -195,14 +195,16 @@ class Access:
 
     user_id = staticmethod(user_id)
 
-    def who(self, user: Any, request: Request | None = None) -> str:
+    def who(self, user: Any, request: Request | str = "") -> str:
         """Whom a limit is for: the user; of unknown ones, the address.
 
         Of IPv6 the network is what counts: everybody has 2**64 addresses there.
+
+        :param request: or the address itself, where that is known.
         """
         if user is not None:
             return f"user {user_id(user)}"
-        address = "" if request is None else self.address(request)
+        address = request if isinstance(request, str) else self.address(request)
         try:
             parsed = ip_address(address.partition("%")[0])
         except ValueError:
@@ -313,16 +315,16 @@ class Access:
 
     # -- how much ---------------------------------------------------------------------------
 
-    def take(self, user: Any, cost: float = 1, request: Request | None = None) -> float:
+    def take(self, user: Any, cost: float = 1, request: Request | str = "") -> float:
         """Count something that a user does.
 
         :param cost: how many things it is.
-        :param request: tells unknown users apart.
+        :param request: tells unknown users apart, as the address does.
         :returns: 0 if they may; else how many seconds they are to wait.
         """
         return self.allowance.take(self.who(user, request), cost)
 
-    def begin_stream(self, user: Any, request: Request | None = None) -> Callable[[], None]:
+    def begin_stream(self, user: Any, request: Request | str = "") -> Callable[[], None]:
         """Count a stream or socket.
 
         :returns: what is to be called when it has ended.
@@ -333,7 +335,7 @@ class Access:
             raise too_many(30, "too many streams at a time")
         return end
 
-    def begin_wait(self, user: Any, request: Request | None = None) -> Callable[[], None]:
+    def begin_wait(self, user: Any, request: Request | str = "") -> Callable[[], None]:
         """Count a wait for an answer; as :meth:`begin_stream`."""
         end = self.waiting.begin(self.who(user, request))
         if end is None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
@@ -86,7 +86,7 @@ class Calls:
         self._thoonk = thoonk
 
     async def do(
-        self, user: Any, name: str, asked: Any, wait: float, request: Request | None = None
+        self, user: Any, name: str, asked: Any, wait: float, request: Request | str = ""
     ) -> Answer:
         """Put an action.
 
@@ -108,7 +108,7 @@ class Calls:
             end()
 
     async def answer(
-        self, user: Any, name: str, id: str, wait: float, request: Request | None = None
+        self, user: Any, name: str, id: str, wait: float, request: Request | str = ""
     ) -> Answer:
         """The answer to an action that the same user has put before; as :meth:`do`."""
         end = self.access.begin_wait(user, request)
@@ -120,7 +120,7 @@ class Calls:
         finally:
             end()
 
-    async def can(self, user: Any, asked: Any, request: Request | None = None) -> list[bool]:
+    async def can(self, user: Any, asked: Any, request: Request | str = "") -> list[bool]:
         """What of several things a user may do.
 
         :raises WebError: if these are no such questions, or too many.
@@ -138,7 +138,7 @@ class Calls:
         return await found.addErrback(first_failure)
 
     async def command(
-        self, user: Any, message: Mapping[str, Any], request: Request | None = None
+        self, user: Any, message: Mapping[str, Any], request: Request | str = ""
     ) -> Answer:
         """Answer a message of a socket that has ``action`` or ``can`` in it.
 
@@ -153,6 +153,8 @@ class Calls:
                 raise WebError(400, "the name of an action is text")
             asked = {key: message[key] for key in ("payload", "id", "revisions") if key in message}
             return {"type": "result", **await self.do(user, name, asked, WAIT, request)}
+        except CancelledError:
+            raise
         except Exception as error:
             answer = web_error(error).answer
             if "can" in message:

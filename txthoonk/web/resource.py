@@ -76,10 +76,12 @@ class LiveResource(JsonResource):
         self._revocations = Revocations(thoonk, self._revoked, self._end_all)
         self._revocations.start()
 
-    async def _command(self, user: Any, message: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _command(
+        self, user: Any, message: Mapping[str, Any], address: str
+    ) -> Mapping[str, Any]:
         if self._calls is None:
             return {"code": 404, "error": "there are no actions here"}
-        return await self._calls.command(user, message)
+        return await self._calls.command(user, message, address)
 
     def revoke(self, user: Any) -> Deferred[None]:
         """A user's rights have changed: end the streams of that user, in all web processes.
