@@ -16,7 +16,7 @@
 -- KEYS[8] errors     hash    id -> history of its attempts
 -- KEYS[9] results    hash    id -> query and result
 -- KEYS[10] due       zset    results by when they are dropped, milliseconds
--- KEYS[11] changing  keys    of each feed that is changed: what changes of it may touch
+-- KEYS[11] changing  keys    of each feed that is changed: what changes of it may touch; then expiring, if one is published for a while
 -- ARGV[1] finish_channel  channel   results
 -- ARGV[2] done_channel    channel   jobs that were finished without one
 -- ARGV[3] telling         channels  of each feed that is changed, in the same order
@@ -32,6 +32,7 @@ local finish_channel, done_channel = ARGV[1], ARGV[2]
 local telling = ARGV
 local rest = ARGV
 -- script feed/publish
+-- script feed/publish_for
 -- script feed/retract
 -- script sorted_feed/publish
 -- script sorted_feed/insert
@@ -53,6 +54,18 @@ local scripts = {
     {1}, true,
     change .. of_feed .. 'INCR publishes HSET items ZADD ids ZCARD ids ZRANGE ids ZRANK ids '
       .. 'PUBLISH publish_channel PUBLISH edit_channel',
+  },
+  ['feed/publish_for'] = {
+    feed_publish_for,
+    {
+      'config', 'ids', 'items', 'publishes', 'revision', 'revisions', 'history',
+      'expires', 'expiring',
+    },
+    {'event_channel', 'under_channel', 'publish_channel', 'edit_channel', 'retract_channel'},
+    {3}, true,
+    change .. of_feed .. 'INCR publishes HSET items ZADD ids ZCARD ids ZRANGE ids ZRANK ids '
+      .. 'PUBLISH publish_channel PUBLISH edit_channel '
+      .. 'ZREM expires HLEN items ZRANGE expires ZADD expires ZSCORE ids ZADD expiring',
   },
   ['feed/retract'] = {
     feed_retract,
@@ -99,7 +112,10 @@ local scripts = {
     change .. of_list .. 'PUBLISH retract_channel',
   },
 }
-local key_names = {'config', 'ids', 'items', 'publishes', 'idincr', 'revision', 'revisions', 'history'}
+local key_names = {
+  'config', 'ids', 'items', 'publishes', 'idincr', 'revision', 'revisions', 'history',
+  'expires',
+}
 local channel_names = {
   'event_channel', 'under_channel', 'publish_channel',
   'edit_channel', 'retract_channel', 'position_channel',
@@ -193,7 +209,9 @@ local job = {
 local job_keys = {
   config, claimed, cancelled, published, items, finishes, lease, errors, results, due,
 }
-local count = (#changing - #job_keys) / #key_names
+local count = math.floor((#changing - #job_keys) / #key_names)
+-- No feed's own: in a cluster it is seldom in their slot.
+local expiring = changing[#job_keys + count * #key_names + 1]
 local at = 3 + count * #channel_names
 local finish = {finish_channel, done_channel, rest[at], rest[at + 1], rest[at + 2], rest[at + 3]}
 local id = rest[at + 1]
@@ -215,7 +233,7 @@ end
 -- The feeds.
 local feeds = {}
 for number = 1, count do
-  local feed = {type = rest[at + number - 1], checked = {}, retracted = {}}
+  local feed = {type = rest[at + number - 1], expiring = expiring, checked = {}, retracted = {}}
   for i, name in ipairs(key_names) do
     feed[name] = changing[#job_keys + (number - 1) * #key_names + i]
   end
