@@ -225,6 +225,7 @@ class FullRunTests(LivePeerCase):
                 await feed.publish(f"\0{number}\0", id=f"{number}")
             await feed.publish("", id="3")
             await feed.publish("ü")
+            await feed.publish("for a while", id="3", ttl=0.001)
 
         await self.do(
             feed,
@@ -232,6 +233,7 @@ class FullRunTests(LivePeerCase):
                 "publish": lambda: Deferred.fromCoroutine(publish()),
                 **self.common(feed, "publish"),
                 **self.reads(feed),
+                "maintenance": feed.maintenance,
                 "retract": lambda: feed.retract("3"),
                 "delete": feed.delete,
             },

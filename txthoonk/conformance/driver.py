@@ -34,7 +34,7 @@ METHODS: Final = (
     *("job.put", "job.get", "job.finish", "job.cancel", "job.release", "job.stall", "job.retry"),
     *("job.retract", "job.edit", "job.get_ids", "job.get_stalled", "job.get_failure_count"),
     *("job.get_result", "job.maintenance", "job.put_many", "job.retry_all", "job.cancel_running"),
-    *("job.stats", "queue.maintenance", "feed.snapshot", "sorted.snapshot"),
+    *("job.stats", "queue.maintenance", "feed.maintenance", "feed.snapshot", "sorted.snapshot"),
 )
 
 #: Verbs of listeners: one for each kind of event.

@@ -101,6 +101,7 @@ class Stage:
         for key in await self._names(name):
             await self.redis.execute("DEL", key)
         await self.redis.execute("SREM", "feeds", encode(name))
+        await self.redis.execute("ZREM", "tx.feed.expiring", encode(name))
 
     async def prepare(self, given: dict[str, Any]) -> None:
         """Put keys there."""

@@ -34,6 +34,9 @@ class Reader(Protocol):
     async def may_read(self, user: Any, feed: str) -> bool:
         """Whether a user may read a feed."""
 
+    async def may_follow(self, user: Any, pattern: str) -> bool:
+        """Whether a user may ask for a pattern."""
+
 
 class Hub:
     """The web clients of one process.
@@ -287,6 +290,9 @@ class Hub:
     async def _pattern(
         self, stream: ClientStream, glob: str, places: Mapping[str, str]
     ) -> list[tuple[Channel, Cursor]]:
+        if not await self._reader.may_follow(stream.user, glob):
+            stream.say(_refused("pattern", glob, 403, "you may not follow this pattern"))
+            return []
         topic = await self._open(stream, PatternTopic, glob)
         if topic is None:
             return []

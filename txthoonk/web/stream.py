@@ -188,6 +188,8 @@ class ClientStream:
             self.close()
             return
         self._answers.append(data)
+        # Who does not read what was asked for is asked nothing more.
+        self.transport.pauseProducing()
 
     def say_then(self, answer: Mapping[str, Any]) -> None:
         """The same when all has been sent that there is to send."""
@@ -252,6 +254,8 @@ class ClientStream:
                 self._send_parts()
             elif self._answers:
                 self._send(self._answers.popleft())
+                if not self._answers:
+                    self.transport.resumeProducing()
             elif self.behind is None:
                 break
             elif not self._catch_up():
@@ -280,6 +284,7 @@ class ClientStream:
         """The client does not read as fast as it is sent to."""
         if not self._paused and not self.closed:
             self._paused = True
+            self.alive = self.hub.now()  # patience begins
             self.hub.counts.paused += 1
             if self.behind is None:
                 self.behind = {}
