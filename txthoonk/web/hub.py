@@ -77,6 +77,8 @@ class Hub:
         self._beats = LoopingCall(self._beat)
         self._beats.clock = self._reactor
         self._round: list[ClientStream] = []
+        #: Who is sent something at the end of this turn of the reactor.
+        self._holding: list[ClientStream] = []
         self._is_cut = False
         thoonk.call_when_cut(self._cut)
         thoonk.call_when_heard_again(self._heard_again)
@@ -180,8 +182,14 @@ class Hub:
     # -- what they are told -----------------------------------------------------------------
 
     def fan(self, channel: Channel, message: Message) -> None:
-        """Send a message to everybody who is told as it comes; the others know where they are."""
+        """Send a message to everybody who is told as it comes; the others know where they are.
+
+        It is sent at the end of this turn of the reactor, with the others that came in it: a system
+        call for each client is most of what a message costs.
+        """
         self.stamp += 1
+        holding = self._holding
+        was_idle = not holding
         made: dict[Any, bytes] = {}
         cursor = channel.last - 1
         for stream in tuple(channel.streams):
@@ -197,7 +205,26 @@ class Hub:
                     del made[stream.group]
                     stream.fall_behind(channel, cursor)
                     continue
-            stream.write(data)
+            held = stream.held
+            if not held:
+                stream.held = data
+                holding.append(stream)
+            elif len(held) < PART:
+                stream.held = held + data
+            else:
+                stream.flush()
+                stream.held = data
+        if was_idle and holding:
+            self._reactor.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        """Send what is held."""
+        holding, self._holding = self._holding, []
+        for stream in holding:
+            held = stream.held
+            if held:
+                stream.held = b""
+                stream.send(held)
 
     async def subscribe(
         self,
