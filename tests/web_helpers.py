@@ -99,7 +99,6 @@ class WebTestCase(ThoonkTestCase):
 
         real: Any = reactor
         port = real.listenTCP(0, site, interface="127.0.0.1")
-        number: int = port.getHost().port
 
         def is_busy() -> bool:
             there = (*real.getReaders(), *real.getWriters())
@@ -107,6 +106,7 @@ class WebTestCase(ThoonkTestCase):
 
         self.addCleanup(lambda: Deferred.fromCoroutine(until(lambda: not is_busy())))
         self.addCleanup(port.stopListening)
+        number: int = port.getHost().port
         return number
 
     def serve(self, resource: IResource, change: Callable[[Site], object] = bool) -> str:
