@@ -21,7 +21,7 @@ def _parted(table: str) -> tuple[str, str, str]:
 
 
 class BenchmarkTests(TestCase):
-    """``python -m benchmarks.calls``, ``benchmarks.live``, ``benchmarks.jobs``, ``benchmarks.web``"""
+    """``python -m benchmarks.calls``, and ``live``, ``jobs``, ``web``."""
 
     timeout = 240
 

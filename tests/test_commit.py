@@ -30,6 +30,8 @@ OF_FEEDS: Final[tuple[Call, ...]] = (
     lambda c: c.publish("x", id="4", if_revision=3),
     lambda c: c.publish("", id="1"),
     lambda c: c.publish("\0ü", 1, if_revision=1),
+    lambda c: c.publish("x", id="4", ttl=60),
+    lambda c: c.publish("x", id="1", if_revision=1, ttl=60),
     lambda c: c.retract("2"),
     lambda c: c.retract(2, 3),
     lambda c: c.retract("9"),
@@ -62,6 +64,7 @@ REFUSED_OF_FEEDS: Final[tuple[Call, ...]] = (
     lambda c: c.publish("x", id="1", if_revision=2),
     lambda c: c.publish("x", id="1", if_revision=0),
     lambda c: c.publish("x", id="4", if_revision=1),
+    lambda c: c.publish("x", id="4", if_revision=1, ttl=60),
     lambda c: c.retract("1", if_revision=2),
     lambda c: c.retract("9", if_revision=2),
 )
@@ -115,6 +118,9 @@ class VerbTests(CommitCase):
             "counters": [await run("GET", key) for key in (keys.publishes, keys.idincr)],
             "revision": await run("HGET", keys.revision, "revision"),
             "revisions": await run("HGETALL", keys.revisions),
+            "for a while": [
+                each.partition(b"\0")[2] for each in await run("ZRANGE", keys.expires, 0, -1)
+            ],
         }
 
     async def told(self, heard: list[tuple[str, bytes]], feed: Any) -> list[tuple[str, bytes]]:

@@ -47,6 +47,7 @@ class FeedsCase(CommitCase):
         """One by each script."""
         feed, places = self.feed.change, self.places.change
         yield feed.publish("x", id="4")
+        yield feed.publish("x", id="4", ttl=60)
         yield feed.retract("2")
         yield places.append("x")
         yield places.publish_after("2", "x")
@@ -179,14 +180,16 @@ class RightTests(OwnServerCase):
             :1
         ] > b"6"
         self.heard: list[Any] = await self.listen("feed.*", "tx.*", "job.*", url=self.server.url)
-        keys: Any = _Keys(self.job.keys, [self.feed.keys, self.places.keys])
+        keys: Any = _Keys(
+            self.job.keys, [self.feed.keys, self.places.keys], [self.feed.keys.expiring]
+        )
         self.bound = script("job/commit").bind(keys, self.name)
 
     def commit(self) -> Any:
         """A commit that runs each script."""
         feed, places = self.feed.change, self.places.change
         return self.claim.commit(
-            *(feed.publish("x", id="4"), feed.publish("y", id="3"), feed.retract("2")),
+            *(feed.publish("x", id="4"), feed.publish("y", id="3", ttl=60), feed.retract("2")),
             *(places.append("x"), places.prepend("x"), places.publish_after("2", "x")),
             *(places.edit("2", "x"), places.move_first("2"), places.move_after("1", "3")),
             places.retract("1"),
@@ -274,7 +277,7 @@ class MemoryTests(OwnServerCase):
         """
         await self.fill()
         for change in self.changes():
-            if change.verb.endswith(("/publish", "/insert", "/edit")):
+            if change.verb.endswith(("/publish", "/publish_for", "/insert", "/edit")):
                 other = self.places if change.feed is self.feed else self.feed
                 changes = (other.change.retract("1"), change)
                 await self.changes_nothing(

@@ -63,8 +63,9 @@ local scripts = {
     },
     {'event_channel', 'under_channel', 'publish_channel', 'edit_channel', 'retract_channel'},
     {3}, true,
-    change .. of_feed .. 'INCR publishes HSET items ZADD ids PUBLISH publish_channel '
-      .. 'PUBLISH edit_channel ZADD expires ZREM expires ZADD expiring',
+    change .. of_feed .. 'INCR publishes HSET items ZADD ids ZCARD ids ZRANGE ids ZRANK ids '
+      .. 'PUBLISH publish_channel PUBLISH edit_channel '
+      .. 'ZREM expires HLEN items ZRANGE expires ZADD expires ZSCORE ids ZADD expiring',
   },
   ['feed/retract'] = {
     feed_retract,
