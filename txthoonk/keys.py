@@ -180,6 +180,10 @@ class FeedKeys:
     revisions = _Key("tx.feed.revisions:")
     #: The last events.
     history = _Key("tx.feed.history:")
+    #: Of a feed: the publishes whose items are over some time, by when: milliseconds.
+    expires = _Key("tx.feed.expires:")
+    #: Of all feeds that have such: when the first of each is over, milliseconds.
+    expiring = _OneOfAll("tx.feed.expiring")
     #: What is put again and again: name -> rule, policy, item; and when next: milliseconds.
     schedules = _Key("tx.feed.schedules:")
     ticks = _Key("tx.feed.ticks:")
@@ -229,6 +233,7 @@ class FeedKeys:
             self.revision,
             self.revisions,
             self.history,
+            self.expires,
         )
 
     def telling(self) -> tuple[bytes, ...]:
@@ -278,6 +283,7 @@ class FeedKeys:
             self.revision,
             self.revisions,
             self.history,
+            self.expires,
             self.schedules,
             self.ticks,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
@@ -13,6 +14,7 @@ from twisted.logger import Logger
 from twisted.web.server import Request
 
 from txthoonk.actions import user_id
+from txthoonk.keys import SEGMENTS
 from txthoonk.web.replies import WebError, add_vary, too_many, web_error
 
 __all__ = ["Access", "Allowance", "Counts", "user_id"]
@@ -112,6 +114,10 @@ class Access:
 
     :param may_read: ``may_read(user, feed)`` says whether a user may follow a feed; it may return a
         Deferred or be ``async``. Where it raises, nobody may, and the error is logged.
+    :param may_follow: ``may_follow(user, pattern)`` says whether a user may ask for a pattern, of
+        whose feeds they get those that *may_read* allows. Each pattern has this process follow all
+        feeds that match; without this, one whose first two segments are spelt out (``team:353:*``)
+        may be asked for, and no other.
     :param authenticate: ``authenticate(request)`` gives the user, any JSON value, or None for
         somebody unknown; it may return a Deferred or be ``async``. What it raises with a status of
         400 to 499 (``WebError(401)``, :class:`twisted.web.error.Error`,
@@ -140,6 +146,7 @@ class Access:
         authenticate: Callable[[Request], Any] | None = None,
         origins: Iterable[str] = (),
         *,
+        may_follow: Callable[[Any, str], Any] | None = None,
         trust_proxy: bool = False,
         rate: float = 50.0,
         burst: float = 200.0,
@@ -159,6 +166,7 @@ class Access:
             from twisted.internet import reactor
         self.reactor: Any = reactor
         self._may_read = may_read
+        self._may_follow = may_follow or _is_narrow
         self._authenticate = authenticate
         self._origins = frozenset(_listed(each) for each in origins)
         self._trust_proxy = trust_proxy
@@ -282,8 +290,15 @@ class Access:
 
         :raises WebError: 500, if that cannot be found out; why is logged.
         """
+        return await self._may(self._may_read, user, feed)
+
+    async def may_follow(self, user: Any, pattern: str) -> bool:
+        """Whether a user may ask for a pattern; else as :meth:`may_read`."""
+        return await self._may(self._may_follow, user, pattern)
+
+    async def _may(self, rule: Callable[[Any, str], Any], user: Any, name: str) -> bool:
         try:
-            return bool(await _call(self._may_read, user, feed))
+            return bool(await _call(rule, user, name))
         except Exception as error:
             refusal = web_error(error)
             if refusal.code < 500:
@@ -326,6 +341,11 @@ class Access:
         if end is None:
             raise too_many(1, "too many answers are waited for at a time")
         return end
+
+
+def _is_narrow(user: Any, pattern: str) -> bool:
+    """Whether the first segments of a pattern are spelt out; of those Redis sends no others."""
+    return re.match(r"[^*?\[\\]*", pattern)[0].count(":") >= SEGMENTS  # type: ignore[index]  # it may be empty
 
 
 def _call(hook: Callable[..., Any], *args: Any) -> Deferred[Any]:

@@ -102,7 +102,9 @@ class Socket(ClientStream):
         elif isinstance(event, Ping):
             self._reply(self._connection.send(event.response()))
         elif isinstance(event, CloseConnection):
-            self.close(close_frame(event.code if event.code in (1000, 1001) else 1000))
+            # The client's own code, or that of what was wrong with its frames.
+            may_be_sent = event.code not in (1005, 1006, 1015)
+            self.close(close_frame(event.code if may_be_sent else 1000))
         elif isinstance(event, BytesMessage):
             self.end(1003, "messages are text")
         elif not isinstance(event, Pong):
