@@ -83,7 +83,7 @@ class RevokedTests(StreamCase):
             ended: list[Any] = []
             self.patch(self.other[0]._revocations, "_end", lambda *args, e=ended: e.append(args))
             await self.one[0].revoke(user)
-            await until(lambda ended=ended, id=id: (id, True) in ended)
+            await until(lambda ended=ended, wanted=(id, True): wanted in ended)
         self.assertEqual(heard[-1], (f"{REVOKE.decode()}0", "a\0b ä".encode()))
 
     async def test_while_cut(self) -> None:
