@@ -29,8 +29,7 @@ class ModuleResource(JsonResource):
         """Answer with it, unless the client has it."""
         request.setHeader(b"access-control-allow-origin", b"*")
         if has_tag(request, self._body.etag):
-            unchanged(request, self._body.etag)
-            request.setHeader(b"cache-control", b"no-cache")
+            unchanged(request, self._body.etag, {"Cache-Control": "no-cache"})
             return
         headers = {
             "Content-Type": "text/javascript; charset=utf-8",
