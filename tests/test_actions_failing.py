@@ -51,9 +51,10 @@ class FailingTests(ActionTestCase):
         answer = await self.do(id="1")
         self.assertEqual((answer["code"], self.attempts), (500, 3))
         self.assertNotIn("secret", str(answer))
+        known = job_id(self.ALICE, "1")
+        self.assertEqual(await self.actions.look(self.thoonk, "fail", known), answer)
         self.assertNotIn("Traceback", str(answer))
         self.outcome = "at last"
-        known = job_id(self.ALICE, "1")
         self.assertEqual((await self.do(id="1"))["code"], 500)
         await self.thoonk.job(self.group).retry(known)
         answer = await self.actions.answer(self.thoonk, "fail", known)
@@ -409,3 +410,17 @@ class OtherProgramsTests(ActionTestCase):
             self.assertEqual(claim.item["action"], "ping")
             await (claim.finish() if result is None else claim.finish(result))
             self.assertEqual(await doing, answer)
+
+    async def test_no_answer(self) -> None:
+        """What is no JSON at all is said to be no answer, whoever waits and whoever looks."""
+        job = await self.thoonk.job(self.group, serializer="bytes")
+        cannot = {"code": 500, "error": "The answer cannot be read."}
+        for result in (b"{", b"\xff", b'{"code": 200'):
+            id = await self.actions.put(self.thoonk, self.ALICE, "ping", {})
+            waiting = self.actions.answer(self.thoonk, "ping", id)
+            await (await job.get(5)).finish(result)
+            self.assertEqual(await waiting, cannot)
+            self.assertEqual(await self.actions.look(self.thoonk, "ping", id), cannot)
+        await self.redis.execute("HSET", job.keys.results, id, "x")
+        self.assertEqual(await self.actions.look(self.thoonk, "ping", id), cannot)
+        self.assertEqual(await self.actions.answer(self.thoonk, "ping", id), cannot)
