@@ -206,6 +206,8 @@ class ConflictTests(ActionTestCase):
         await self.work()
 
     async def may_read(self, user: Any, name: str) -> bool:
+        if user == "odd":
+            raise KeyError("teams")
         return user != "blind"
 
     async def at(self, name: str | None = None) -> str:
@@ -325,6 +327,9 @@ class ConflictTests(ActionTestCase):
         await self.feed.edit(self.ids[0], "secret")
         answer = await self.move(self.ids[2], "blind", revisions={self.tasks: at})
         self.assertEqual((answer["code"], "changed" in answer), (403, False))
+        answer = await self.move(self.ids[2], "odd", revisions={self.tasks: at})
+        self.assertEqual((answer["code"], "changed" in answer), (403, False))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
         answer = await self.move(self.ids[2], "stranger", revisions={self.tasks: at})
         self.assertEqual((answer["code"], "changed" in answer), (403, False))
         self.actions.may_read = None
