@@ -528,7 +528,7 @@ class FloodTests(LimitedCase):
         from txthoonk.web import replies
 
         self.patch(replies, "PATIENCE", 1.5)
-        self.echo.body = Body(b"[" + b"1," * 2_500_000 + b"1]")
+        self.echo.body = Body(b"[" + b"1," * 12_000_000 + b"1]")
         before = resident()
         raws = []
         for _ in range(50):
