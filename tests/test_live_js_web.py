@@ -57,7 +57,7 @@ class FollowTests(LiveCase):
         A page has all feeds of a pattern, those that are born later too, and not those it may
         not read.
         """
-        prefix = self.feed_name()
+        prefix = f"{self.feed_name()}:x"
         first = await self.thoonk.sorted_feed(f"{prefix}:a")
         await first.append("one")
         await (await self.thoonk.feed(f"{prefix}:secret")).publish("no")
