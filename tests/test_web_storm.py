@@ -16,7 +16,7 @@ from tests.web_cuts.programs import WebProcess
 
 reactor: Any = its  # the module is the reactor
 
-#: How many clients there are; each is a file here, and in the web process, which inherits the limit.
+#: How many clients there are; each is an open file here, and one in the web process.
 CLIENTS = 1000
 
 
