@@ -128,8 +128,8 @@ class StreamTests(StreamCase):
 
     async def test_many(self) -> None:
         """
-        One stream of several feeds and a pattern: each change once, feeds that are born or deleted
-        too; and one id that resumes them all.
+        One stream of several feeds and a pattern: each change once, what is in feeds that are born,
+        and which are deleted; and one id that resumes them all.
         """
         team = self.feed_name()
         names = [f"team:{team}:{i}" for i in range(3)]

@@ -155,6 +155,9 @@ class Channel:
         if type(event) is Resync:
             self._restart(event.reason)
             return
+        if not self.at and type(event) is not FeedDeleted:
+            self._restart("")  # it was not there: all have to know of what kind it is
+            return
         at = "" if type(event) is FeedDeleted else pack_place(live.position)
         message = Message(encode_message(message_of(event, at)), at)
         self.last += 1

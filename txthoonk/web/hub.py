@@ -310,6 +310,8 @@ class Hub:
         self, stream: ClientStream, channel: Channel, at: str | None
     ) -> tuple[Channel, Cursor] | None:
         if not await self._reader.may_read(stream.user, channel.name):
+            if at:
+                stream.say(_refused("feed", channel.name, 403, "you may not read this feed"))
             return None
         return channel, await channel.find(_place(at))
 
