@@ -94,6 +94,21 @@ class SocketTests(StreamCase):
         self.assertEqual(page.mirror.log[8]["ref"], 7)
         self.assertFalse(page.lost)
 
+    async def test_in_pieces(self) -> None:
+        """
+        A message is read however it comes: byte by byte, in parts, with a ping in between.
+        """
+        self.serve_live()
+        page = await self.socket()
+        whole = b"\x81\x8b\0\0\0\0" + b'{"ref":"a"}'
+        for number in range(len(whole)):
+            page.send_raw(whole[number : number + 1])
+        page.send_raw(b"\x01\x83\0\0\0\0" + b'{"r')
+        page.send_raw(b"\x89\x80\0\0\0\0")
+        page.send_raw(b"\x80\x88\0\0\0\0" + b'ef":"b"}' + whole)
+        await page.when(lambda: len(page.mirror.log) == 3)
+        self.assertEqual([each["ref"] for each in page.mirror.log], ["a", "b", "a"])
+
     async def test_bad_frames(self) -> None:
         """
         What is no WebSocket, too large or no text ends the connection with the code that says so.

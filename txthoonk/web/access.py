@@ -96,17 +96,27 @@ class Counts:
         if count >= self._most:
             return None
         self._count[who] = count + 1
-        running = [who]
+        return _End(self._count, who)
 
-        def end() -> None:
-            if running:
-                left = self._count[running.pop()] - 1
-                if left:
-                    self._count[who] = left
-                else:
-                    del self._count[who]
 
-        return end
+class _End:
+    """Ends one of what is counted; each idle stream has one, so it is small."""
+
+    __slots__ = ("_count", "_who")
+
+    def __init__(self, count: dict[str, int], who: str) -> None:
+        self._count: dict[str, int] | None = count
+        self._who = who
+
+    def __call__(self) -> None:
+        count, self._count = self._count, None
+        if count is None:
+            return
+        left = count[self._who] - 1
+        if left:
+            count[self._who] = left
+        else:
+            del count[self._who]
 
 
 class Access:

@@ -207,14 +207,20 @@ class Channel:
         return self._messages[number - self._first], number
 
     def place(self, cursor: Cursor) -> str:
-        """The place that a cursor stands for; empty if there is none."""
-        if isinstance(cursor, str):
+        """The place that a cursor stands for; empty where the client has nothing yet.
+
+        Who has something that cannot be gone on from gets a place that there is not: so it is told
+        why, also if it is cut off before, and comes back.
+        """
+        if cursor == "":
             return ""
         if cursor == self.last:
             return self.at
-        if cursor < self._first:
-            return self._before if cursor == self._first - 1 else ""
-        return self._messages[cursor - self._first].at if self._messages else ""
+        if cursor == self._first - 1:
+            return self._before
+        if isinstance(cursor, str) or cursor < self._first or not self._messages:
+            return f"{self.at.partition('-')[0]}-0-1" if self.at else ""
+        return self._messages[cursor - self._first].at
 
     def _all(self, reason: str) -> tuple[Message, int]:
         """All that is there, with why it is sent."""

@@ -316,7 +316,7 @@ class Hub:
         return channel, await channel.find(_place(at))
 
     def born(self, topic: PatternTopic, channel: Channel) -> None:
-        """A pattern has one more feed."""
+        """A pattern has one more feed: clients are told what it is, as its events do not say."""
         for stream in list(topic.streams):
             told = Deferred.fromCoroutine(self._tell_of(stream, topic, channel))
             told.addErrback(lambda f: self.log.failure("Cannot tell of a feed", failure=f))

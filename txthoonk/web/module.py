@@ -33,6 +33,6 @@ class ModuleResource(JsonResource):
         """Answer with it, unless the client has it."""
         request.setHeader(b"access-control-allow-origin", b"*")
         if has_tag(request, self._body.etag):
-            unchanged(request, self._body.etag)
+            unchanged(request, self._body.etag, {"Cache-Control": HEADERS["Cache-Control"]})
         else:
             await send(request, self._body, headers=HEADERS)
