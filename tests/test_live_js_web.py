@@ -211,6 +211,29 @@ class FollowTests(LiveCase):
             await self.until_js("live.status.state == 'live'")
             await self.js("live.close()")
 
+    async def test_no_websocket(self) -> None:
+        """
+        Where WebSockets fail twice, as behind some proxies, the page goes on without.
+        """
+        feed = await self.thoonk.feed(self.feed_name())
+        await feed.publish("one", id="1")
+        code = """
+            (() => {
+                class Blocked {
+                    constructor() { setTimeout(() => this.onclose({ code: 1006 })); }
+                    close() {}
+                }
+                globalThis.live = page($url, { WebSocket: Blocked });
+                globalThis.feed = live.feed($name);
+            })()
+        """
+        await self.js(code, url=self.url, name=feed.name)
+        self.addCleanup(self.js, "live.close()")
+        await self.until_js("feed.items.size == 1")
+        self.assertEqual(await self.js("live.transport"), "sse")
+        states = await self.js("live.told.states.map(({ state }) => state)")
+        self.assertEqual(states, ["connecting", "offline"] * 2 + ["connecting", "live"])
+
     async def test_revoked(self) -> None:
         """
         A page whose user's rights are taken says so, and comes back to ask what is left of them.
