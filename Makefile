@@ -9,7 +9,8 @@ JOBS ?= 3
 
 # Long tests of what is the same on every server: these are run on one.
 ONCE = tests.test_benchmarks,tests.test_conformance_faults,tests.test_convergence,$(strip \
-	)tests.test_demo,tests.test_torture,tests.test_get_peers
+	)tests.test_demo*,tests.test_torture,tests.test_get_peers,tests.test_web_*,tests.test_live_js*,$(strip \
+	)tests.test_actions*,tests.test_board*,tests.test_commits
 
 BIN := $(VENV)/bin
 # Where env can do that, a Ctrl-C waits until Python is up and knows what to do with it.
@@ -54,7 +55,7 @@ $(STAMP): pyproject.toml setup.py
 	@touch $@
 
 test: lint ## check style and types, run all tests on each redis-server found
-	@$(BIN)/python tools/run_tests.py --coverage --jobs $(JOBS) --once $(ONCE) tests
+	@$(BIN)/python tools/run_tests.py --coverage --jobs $(JOBS) --once '$(ONCE)' tests
 
 test-oldest: ## run all tests on the oldest Python found, with the oldest Twisted we support
 	@test -n "$(PYTHON_OLDEST)" || { echo "No Python found: set PYTHON_OLDEST" >&2; exit 1; }
