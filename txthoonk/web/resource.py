@@ -63,6 +63,7 @@ class LiveResource(JsonResource):
         access = Access(may_read, authenticate, origins, reactor=thoonk.get_reactor(), **limits)
         super().__init__(access)
         self.hub = Hub(thoonk, access, serializer, foreign_patterns, heartbeat, patience)
+        self.putChild(b"thoonk-live.js", ModuleResource(access))
         self.putChild(b"stream", StreamResource(access, self.hub, max_feeds))
         self.putChild(
             b"socket", SocketResource(access, self.hub, max_feeds, max_message, self._command)

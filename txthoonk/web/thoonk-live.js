@@ -3,21 +3,13 @@
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const aWhile = () => sleep(500 + 1000 * Math.random());
 
-/** Not done yet: it may be asked again. */
-const isLater = (code) => [202, 429, 502, 503, 504].includes(code);
+/** Not done yet, so that it is asked again. */
+const isLater = ({ code }) => [202, 429, 502, 503, 504].includes(code);
 
 /** Redis's pattern as one of JavaScript. */
 const glob = (pattern) => {
 	const part = (c) => ({ "*": ".*", "?": ".", "[": c })[c] ?? (c[1] ? c : "\\" + c);
 	return RegExp(`^${pattern.replace(/\\.|\[\^?|[*?.+(){}|$^]/gs, part)}$`, "s");
-};
-
-/** Where a position is: at the end, if beside what is not there. */
-const find = (ids, position) => {
-	if (position == "begin:") return 0;
-	const after = position.endsWith(":") ? ids.indexOf(position.slice(0, -1)) : -1;
-	const before = /^:(?!end$)/.test(position) ? ids.indexOf(position.slice(1)) : -1;
-	return after >= 0 ? after + 1 : before >= 0 ? before : ids.length;
 };
 
 class Followed {
@@ -30,7 +22,7 @@ class Followed {
 		this.close = () => update(this._uses--);
 	}
 
-	/** Calls back soon, and after changes, with the events since; what it returns ends that. */
+	/** Calls back soon, and after changes, with the events since; returns what ends that. */
 	onchange(callback) {
 		this._callbacks.add(callback);
 		this._changed();
@@ -49,16 +41,11 @@ class Followed {
 class Feed extends Followed {
 	at = null;
 	revision = 0;
+	items = new Map();
 	_group = "feeds";
-	_ids = [];
-	_items = new Map();
 
 	get ids() {
-		return [...this._ids];
-	}
-
-	get items() {
-		return (this._inOrder ??= new Map(this._ids.map((id) => [id, this._items.get(id)])));
+		return [...this.items.keys()];
 	}
 
 	[Symbol.iterator]() {
@@ -69,14 +56,12 @@ class Feed extends Followed {
 	_apply(m) {
 		const epoch = ({ at }) => at.split("-")[0];
 		if (m.id === undefined) {
-			this._items = new Map(m.items);
-			this._ids = [...this._items.keys()];
+			this.items = new Map(m.items);
 			this.kind = m.kind;
 			this.refused = m.code ? m : null;
 		} else if (!this.at || (m.revision <= this.revision && epoch(m) == epoch(this))) {
 			return false;
 		} else this._change(m);
-		this._inOrder = null;
 		this.at = m.at ?? null;
 		this.revision = m.revision ?? 0;
 		this._changed(m);
@@ -84,14 +69,20 @@ class Feed extends Followed {
 	}
 
 	_change({ type, id, item, position = ":end" }) {
-		const { _ids: ids, _items: items } = this;
-		const sorted = this.kind == "sorted_feed" && items.has(id);
-		if (type == "move" && !sorted) return;
-		if (type != "move") items.set(id, item);
-		if (type == "edit" && sorted) return;
-		if (ids.includes(id)) ids.splice(ids.indexOf(id), 1);
-		if (type == "retract") items.delete(id);
-		else ids.splice(find(ids, position), 0, id);
+		const { items } = this;
+		const isSorted = this.kind == "sorted_feed" && items.has(id);
+		if (type == "move" && !isSorted) return;
+		if (type == "move") item = items.get(id);
+		if (type == "edit" && isSorted) return items.set(id, item);
+		items.delete(id);
+		if (type == "retract") return;
+		if (position == ":end") return items.set(id, item);
+		const all = [...items];
+		const find = (text) => all.findIndex(([other]) => text(other) == position);
+		let index = position == "begin:" ? 0 : find((id) => id + ":") + 1 || find((id) => ":" + id);
+		if (index < 0) index = all.length; // beside what is not there
+		all.splice(index, 0, [id, item]);
+		this.items = new Map(all);
 	}
 }
 
@@ -107,44 +98,46 @@ class Pattern extends Followed {
 
 export const connect = (url, options) => {
 	const { WebSocket, EventSource, fetch, location } = globalThis;
-	const live = { WebSocket, EventSource, fetch, key: "thoonk-live", most: 15, status: {}, ...options };
+	const live = { WebSocket, EventSource, fetch, key: "thoonk-live", most: 15, ...options };
 	const feeds = new Map();
 	const patterns = new Map();
-	const taken = new Set(); // ids of actions that are not done yet
+	const waiting = new Map(); // for answers on this connection, by ref
+	const asked = new Set(); // ids of actions
 	let told = new Set(); // what this connection follows
 	let fails = 0;
+	let refs = 0;
 	let link, timer, token, silent, isBusy, isOver;
 
 	const call = (name, ...args) => queueMicrotask(() => live[name]?.(...args));
 	const say = (state, more) => call("onstate", (live.status = { state, ...more }));
 	const below = (path) => new URL(`${url}/${path}`, location);
 
-	const post = async (path, value) => {
-		const { fetch } = live;
-		try {
-			const answer = await fetch(below(path), {
-				method: "POST",
-				headers: { "Content-Type": "application/json", Prefer: "wait=2" },
-				body: JSON.stringify(value),
-				signal: AbortSignal.timeout(9000),
-			});
-			return { code: answer.status, ...(await answer.json()) };
-		} catch {
-			return { code: 503 };
-		}
+	const post = (path, value) =>
+		(0, live.fetch)(below(path), {
+			method: "POST",
+			headers: { "Content-Type": "application/json", Prefer: "wait=20" },
+			body: JSON.stringify(value),
+			signal: AbortSignal.timeout(30000),
+		})
+			.then(async (answer) => ({ code: answer.status, ...(await answer.json()) }))
+			.catch(() => ({ code: 503 }));
+
+	const ask = (path, value, message) => {
+		if (!link.send) return post(path, value);
+		link.send({ ...message, ref: ++refs });
+		return new Promise((done) => waiting.set(refs, done));
 	};
 
 	const wanted = () => [...feeds.values(), ...patterns.values()].filter((each) => each._uses > 0);
 
-	/** Tells the server what to follow. */
+	/** Tells the server what to follow, once a turn. */
 	const update = async () => {
-		await null; // all of one turn at once
-		const all = wanted();
+		const all = await wanted();
 		const fresh = all.filter((each) => !told.has(each));
 		const gone = [...told].filter((each) => !all.includes(each));
 		if (!link?.opened || (link.told && !fresh[0] && !gone[0])) return;
-		link.told = true;
 		if (!link.send) return open(link.close((token = "")));
+		link.told = true;
 		told = new Set(all);
 		const subscribe = { feeds: {}, patterns: {} };
 		const unsubscribe = { feeds: [], patterns: [] };
@@ -165,13 +158,10 @@ export const connect = (url, options) => {
 		const isStream = transport ? transport == "sse" : !WebSocket || fails % 3 > 1;
 		const target = below(isStream ? "stream" : "socket");
 		const mine = (link = { close: () => source.close() });
-		let source;
+		let source = mine;
 		told = new Set(isStream ? wanted() : []);
 		say("connecting");
-		if (isStream && !told.size) {
-			source = { close() {} };
-			return receive({}, opened()); // there is nothing to stream
-		} else if (isStream) {
+		if (isStream) {
 			for (const { _group, name } of told) target.searchParams.append(_group.slice(0, -1), name);
 			if (token) target.searchParams.append("token", token);
 			source = new EventSource(target);
@@ -185,7 +175,7 @@ export const connect = (url, options) => {
 			token = lastEventId;
 			if (link == mine) receive(JSON.parse(data));
 		};
-		source.onclose = source.onerror = () => lost(mine);
+		source.onclose = source.onerror = ({ code }) => lost(mine, code);
 		timer = setTimeout(lost, 10000, mine);
 	};
 
@@ -202,11 +192,15 @@ export const connect = (url, options) => {
 		update();
 	};
 
-	const lost = async (old) => {
+	const lost = async (old, code) => {
 		if (link != old) return;
 		link = null;
 		clearTimeout(timer);
 		old.close();
+		asked.clear();
+		if (code == 1009) [...waiting.values()].pop()?.({ code: 413, error: "too large" });
+		for (const done of waiting.values()) done({ code: 503 });
+		waiting.clear();
 		const answer = old.opened || (await post("can", []));
 		if (link || isOver) return;
 		if (/40[13]/.test(answer.code)) return end("refused", answer);
@@ -226,7 +220,10 @@ export const connect = (url, options) => {
 	const receive = (m) => {
 		const { type, code, error, ref, feed: name, pattern } = m;
 		silent = 0;
-		if (isLater(code)) {
+		if (ref) {
+			waiting.get(ref)?.(m);
+			waiting.delete(ref);
+		} else if (isLater(m)) {
 			told.clear();
 			aWhile().then(update);
 		} else if (name !== undefined) {
@@ -241,7 +238,8 @@ export const connect = (url, options) => {
 		} else if (pattern !== undefined) {
 			Object.assign(patterns.get(pattern), { refused: m })._changed(m);
 		} else if (type == "revoked") {
-			end(type);
+			say(type);
+			lost(link);
 		} else if (type != "done" || ref === 0) {
 			if (type == "stale" || type == "fresh") link.stale = type == "stale";
 			else link.since ??= Date.now();
@@ -257,30 +255,29 @@ export const connect = (url, options) => {
 		call("onoutbox", live.outbox);
 	};
 
-	/** One action after the other. */
+	const perform = async (action) => {
+		const { id, name, payload, revisions } = action;
+		const isOld = Date.now() - action.sent > 3600e3; // the server may have forgotten it
+		const body = { id, payload, revisions };
+		asked.add(id);
+		action.sent ??= Date.now();
+		changed();
+		const answer = isOld
+			? { code: 410, error: "nobody knows whether this was done" }
+			: await ask("actions/" + encodeURIComponent(name), body, { action: name, ...body });
+		if (isLater(answer)) return pump(asked.delete(id, await aWhile()));
+		live.outbox = live.outbox.filter((each) => each != action);
+		action.done?.(answer);
+		call("onanswer", action, answer);
+		changed();
+	};
+
+	/** One action after the other; what takes long is overtaken. */
 	const pump = async () => {
-		const next = () => link?.since && live.outbox.find(({ id }) => !taken.has(id));
+		const next = () => link?.since && live.outbox.find(({ id }) => !asked.has(id));
 		if (isBusy) return;
 		isBusy = true;
-		for (let action; (action = next()); ) {
-			const { id, name, payload, revisions } = action;
-			const isOld = Date.now() - action.sent > 3600e3; // the server may have forgotten it
-			action.sent ??= Date.now();
-			changed();
-			const answer = isOld
-				? { code: 410, error: "nobody knows whether this was done" }
-				: await post("actions/" + encodeURIComponent(name), { id, payload, revisions });
-			if (answer.code == 202) {
-				taken.add(id);
-				sleep(5000).then(() => pump(taken.delete(id)));
-			} else if (isLater(answer.code)) await aWhile();
-			else {
-				live.outbox = live.outbox.filter((each) => each != action);
-				action.done?.(answer);
-				call("onanswer", action, answer);
-				changed();
-			}
-		}
+		for (let action; (action = next()); ) await Promise.race([perform(action), sleep(2000)]);
 		isBusy = false;
 	};
 
@@ -288,14 +285,16 @@ export const connect = (url, options) => {
 
 	live.act = (name, payload, { id = newId(), revisions } = {}) =>
 		new Promise((done) => {
-			live.outbox.push({ id, name, payload: JSON.parse(JSON.stringify(payload)), revisions, done });
+			payload = JSON.parse(JSON.stringify(payload));
+			live.outbox.push({ id, name, payload, revisions, done });
 			changed(pump());
 		});
 
 	live.can = async (list) => {
 		for (;;) {
-			const { code, can } = await post("can", list);
-			if (!isLater(code)) return can ?? list.map(() => false);
+			while (!link?.since) await sleep(50);
+			const answer = await ask("can", list, { can: list });
+			if (!isLater(answer)) return answer.can ?? list.map(() => false);
 			await aWhile();
 		}
 	};
@@ -311,7 +310,8 @@ export const connect = (url, options) => {
 	live.feed = (name) => use(feeds, Feed, name, 1);
 	live.pattern = (name) => {
 		const pattern = use(patterns, Pattern, name, 1);
-		for (const [name, feed] of feeds) if (feed.at && pattern._glob.test(name)) pattern.feeds.set(name, feed);
+		for (const [name, feed] of feeds)
+			if (feed.at && pattern._glob.test(name)) pattern.feeds.set(name, feed);
 		return pattern;
 	};
 	live.outbox = JSON.parse(live.storage?.getItem(live.key) ?? "[]");
