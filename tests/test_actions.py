@@ -28,6 +28,7 @@ class AnswerTests(ActionTestCase):
         id = await self.actions.put(self.thoonk, self.ALICE, "ping", {})
         pending = await self.actions.answer(self.thoonk, "ping", id, timeout=0.05)
         self.assertEqual(pending, {"code": 202, "id": id})
+        self.assertEqual(await self.actions.look(self.thoonk, "ping", id), pending)
         await self.work()
         elsewhere, theirs = Actions(self.group), await self.start_thoonk()
         self.assertEqual(
@@ -37,7 +38,10 @@ class AnswerTests(ActionTestCase):
         self.assertEqual(
             await elsewhere.answer(theirs, "ping", id), {"code": 200, "result": "pong"}
         )
-        self.assertEqual((await elsewhere.answer(theirs, "ping", "nobody's"))["code"], 404)
+        self.assertEqual(await elsewhere.look(theirs, "ping", id), {"code": 200, "result": "pong"})
+        for ask in (elsewhere.answer, elsewhere.look):
+            self.assertEqual((await ask(theirs, "ping", "nobody's"))["code"], 404)
+            self.assertEqual((await ask(theirs, "nothing", id))["code"], 404)
 
     async def declared(self, name: str) -> None:
         registry = self.thoonk.feed(f"actions:{self.group}")

@@ -51,9 +51,10 @@ class FailingTests(ActionTestCase):
         answer = await self.do(id="1")
         self.assertEqual((answer["code"], self.attempts), (500, 3))
         self.assertNotIn("secret", str(answer))
+        known = job_id(self.ALICE, "1")
+        self.assertEqual(await self.actions.look(self.thoonk, "fail", known), answer)
         self.assertNotIn("Traceback", str(answer))
         self.outcome = "at last"
-        known = job_id(self.ALICE, "1")
         self.assertEqual((await self.do(id="1"))["code"], 500)
         await self.thoonk.job(self.group).retry(known)
         answer = await self.actions.answer(self.thoonk, "fail", known)
@@ -205,6 +206,8 @@ class ConflictTests(ActionTestCase):
         await self.work()
 
     async def may_read(self, user: Any, name: str) -> bool:
+        if user == "odd":
+            raise KeyError("teams")
         return user != "blind"
 
     async def at(self, name: str | None = None) -> str:
@@ -324,6 +327,9 @@ class ConflictTests(ActionTestCase):
         await self.feed.edit(self.ids[0], "secret")
         answer = await self.move(self.ids[2], "blind", revisions={self.tasks: at})
         self.assertEqual((answer["code"], "changed" in answer), (403, False))
+        answer = await self.move(self.ids[2], "odd", revisions={self.tasks: at})
+        self.assertEqual((answer["code"], "changed" in answer), (403, False))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
         answer = await self.move(self.ids[2], "stranger", revisions={self.tasks: at})
         self.assertEqual((answer["code"], "changed" in answer), (403, False))
         self.actions.may_read = None
@@ -409,3 +415,17 @@ class OtherProgramsTests(ActionTestCase):
             self.assertEqual(claim.item["action"], "ping")
             await (claim.finish() if result is None else claim.finish(result))
             self.assertEqual(await doing, answer)
+
+    async def test_no_answer(self) -> None:
+        """What is no JSON at all is said to be no answer, whoever waits and whoever looks."""
+        job = await self.thoonk.job(self.group, serializer="bytes")
+        cannot = {"code": 500, "error": "The answer cannot be read."}
+        for result in (b"{", b"\xff", b'{"code": 200'):
+            id = await self.actions.put(self.thoonk, self.ALICE, "ping", {})
+            waiting = self.actions.answer(self.thoonk, "ping", id)
+            await (await job.get(5)).finish(result)
+            self.assertEqual(await waiting, cannot)
+            self.assertEqual(await self.actions.look(self.thoonk, "ping", id), cannot)
+        await self.redis.execute("HSET", job.keys.results, id, "x")
+        self.assertEqual(await self.actions.look(self.thoonk, "ping", id), cannot)
+        self.assertEqual(await self.actions.answer(self.thoonk, "ping", id), cannot)

@@ -21,11 +21,14 @@ INTERNAL = frozenset(
         *(
             "forget",
             "finish_claimed",
+            "commit_claimed",
+            "postpone_claimed",
             "finish_encoded",
             "finish_for",
             "cancel_claimed",
             "release_claimed",
         ),
+        *("check_revision", "conflict"),
         *("stall_claimed", "progress_claimed", "give_up", "extend", "encode_result"),
         "decode_result",
     }
@@ -294,6 +297,20 @@ class FullRunTests(LivePeerCase):
             await taken.extend()
             await taken.finish("\0")
             self.assertEqual(await result, "\0")
+            items = self.thoonk.feed(f"{prefix}-committed", max_length=1)
+            places = self.thoonk.sorted_feed(f"{prefix}-placed")
+            for more in ({}, {"result": "\0"}):
+                await job.put("x")
+                await (await job.get(timeout=5)).commit(
+                    items.change.publish("", id="1"),
+                    items.change.publish("\0"),
+                    places.change.append("x"),
+                    places.change.prepend(""),
+                    places.change.retract("1"),
+                    **more,
+                )
+            await items.delete()
+            await places.delete()
             # Without a result, and an empty one.
             for more in ((), ("",)):
                 await job.put("x", id="e")

@@ -149,7 +149,7 @@ class SocketTests(StreamCase):
             page.send({"can": [], "ref": ref})
         await page.when(lambda: len(page.mirror.log) == 7)
         codes = [message.get("code") for message in page.mirror.log]
-        self.assertEqual(codes.count(429), 2, page.mirror.log)
+        self.assertEqual(codes.count(429), 3, page.mirror.log)
 
     async def test_no_websocket(self) -> None:
         """

@@ -114,8 +114,10 @@ class Calls:
         end = self.access.begin_wait(user, request)
         try:
             job = job_id(user, id)
-            # 0 would wait for ever
-            answer = await self._actions.answer(self._thoonk, name, job, timeout=wait or 0.001)
+            if wait:
+                answer = await self._actions.answer(self._thoonk, name, job, timeout=wait)
+            else:
+                answer = await self._actions.look(self._thoonk, name, job)
             return {**answer, "id": id}
         finally:
             end()

@@ -310,22 +310,22 @@ class Hub:
         self, stream: ClientStream, channel: Channel, at: str | None
     ) -> tuple[Channel, Cursor] | None:
         if not await self._reader.may_read(stream.user, channel.name):
+            if at:
+                stream.say(_refused("feed", channel.name, 403, "you may not read this feed"))
             return None
         return channel, await channel.find(_place(at))
 
-    def born(self, topic: PatternTopic, channel: Channel, cursor: Cursor) -> None:
-        """A pattern has one more feed."""
+    def born(self, topic: PatternTopic, channel: Channel) -> None:
+        """A pattern has one more feed: clients are told what it is, as its events do not say."""
         for stream in list(topic.streams):
-            told = Deferred.fromCoroutine(self._tell_of(stream, topic, channel, cursor))
+            told = Deferred.fromCoroutine(self._tell_of(stream, topic, channel))
             told.addErrback(lambda f: self.log.failure("Cannot tell of a feed", failure=f))
 
-    async def _tell_of(
-        self, stream: ClientStream, topic: PatternTopic, channel: Channel, cursor: Cursor
-    ) -> None:
+    async def _tell_of(self, stream: ClientStream, topic: PatternTopic, channel: Channel) -> None:
         allowed = await self._reader.may_read(stream.user, channel.name)
         is_there = topic.channels.get(channel.name) is channel
         if allowed and is_there and channel.name not in stream.channels:
-            stream.join([(channel, cursor)])
+            stream.join([(channel, "")])
 
     # -- what is followed -------------------------------------------------------------------
 

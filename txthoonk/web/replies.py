@@ -277,9 +277,9 @@ async def send(
         _Sending(request, data, reactor).start()
 
 
-def unchanged(request: Request, etag: bytes) -> None:
+def unchanged(request: Request, etag: bytes, headers: Mapping[str, str] | None = None) -> None:
     """Answer that the client has what there is."""
-    set_headers(request, 304)
+    set_headers(request, 304, headers)
     request.responseHeaders.removeHeader(b"content-type")
     add_vary(request, b"accept-encoding")
     request.setHeader(b"etag", etag)
