@@ -68,7 +68,6 @@ class LiveResource(JsonResource):
         self.putChild(
             b"socket", SocketResource(access, self.hub, max_feeds, max_message, self._command)
         )
-        self.putChild(b"thoonk-live.js", ModuleResource(access))
         self.putChild(b"feeds", Feeds(access, Snapshots(thoonk, serializer)))
         self._calls = None
         if actions is not None:

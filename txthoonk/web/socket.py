@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
+from h11 import ProtocolError
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.web.server import Request
@@ -231,6 +232,8 @@ class SocketResource(JsonResource):
             accepted = handshake.send(AcceptConnection())
         except (RemoteProtocolError, LocalProtocolError):
             raise WebError(426, "this is for WebSockets", {"Upgrade": "websocket"}) from None
+        except (ProtocolError, ValueError):
+            raise WebError(400, "these headers cannot be read") from None
         end = self.access.begin_stream(user, request)
         if is_gone(request):
             end()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.web.server import Request
 
@@ -63,6 +64,8 @@ class StreamResource(JsonResource):
         try:
             known = {name: places.get(name) for name in feeds}
             await self._hub.subscribe(stream, known, _under(globs, feeds, places))
+        except CancelledError:
+            stream.close()  # the client has gone, or the resource was stopped
         except Exception:
             # The request has no connection any more that could be answered on.
             self.log.failure("A stream could not begin")
