@@ -26,6 +26,9 @@ LINGER: Final = 5.0
 
 S = TypeVar("S", bound=Site)
 
+#: What a header has that is read as text.
+_PLAIN: Final = re.compile(rb"[\t -~]*")
+
 
 # -- what arrives -------------------------------------------------------------------------------
 
@@ -90,6 +93,9 @@ class _Bounded(Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """All of the body is there."""
         if not self._refused:
+            kinds = self.requestHeaders.getRawHeaders(b"content-type", ())
+            if not all(_PLAIN.fullmatch(kind) for kind in kinds):
+                self._parsePOSTFormSubmission = False  # Twisted fails where it reads such
             super().requestReceived(command, path, version)
         elif isinstance(self.channel, HTTPChannel):
             transport: Any = self.channel.transport
