@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import Any, Final, TypeVar
 
 import msgspec
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, _GenericHTTPChannelProtocol
 from twisted.web.server import Request, Site
@@ -128,9 +129,10 @@ class _Bounded(Request):
         transport: Any = channel.transport
         transport.write(head % len(body) + body)
         self._lingering = channel.callLater(LINGER, self._late)
-        half_close = getattr(transport, "loseWriteConnection", None)
-        if half_close is not None:
-            half_close()
+        if not isinstance(transport, ProtocolWrapper):  # TLS cannot be closed by half
+            half_close = getattr(transport, "loseWriteConnection", None)
+            if half_close is not None:
+                half_close()
 
     def _late(self) -> None:
         self._lingering = None
