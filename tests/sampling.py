@@ -25,16 +25,24 @@ NAME: Final = "a:{b}*"
 
 
 class SampleKeys(FeedKeys):
-    """The keys of a feed, and of its origin in the other dialect for those who bridge."""
+    """The keys of a feed; of its origin in the other dialect for those who bridge; and of another
+    feed that is changed by a commit."""
 
     def __init__(self, name: bytes) -> None:
         super().__init__(name)
-        self.origin = LuaJobKeys(name)
+        self.others = {"origin_": LuaJobKeys(name), "changed_": FeedKeys(b"c:" + name)}
+
+    def changing(self) -> tuple[bytes, ...]:
+        return self.others["changed_"].changing()
+
+    def telling(self) -> tuple[bytes, ...]:
+        return self.others["changed_"].telling()
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("origin_"):
-            raise AttributeError(name)
-        return getattr(self.origin, name.removeprefix("origin_"))
+        for prefix, keys in self.others.items():
+            if name.startswith(prefix):
+                return getattr(keys, name.removeprefix(prefix))
+        raise AttributeError(name)
 
 
 KEYS: Final = SampleKeys(NAME.encode())

@@ -52,14 +52,28 @@ class ManifestTests(SynchronousTestCase):
                 del lines[0]
             return "".join(lines)
 
+        def function(match: re.Match[str]) -> str:
+            kind, verb = match.groups()
+            name = f"{kind}/{verb}"
+            lines = whole(name).splitlines(keepends=True)
+            while lines[0].startswith("--"):
+                del lines[0]
+            head = f"local function {kind}_{verb}(KEYS, ARGV, redis)\n"
+            return "".join((head, *lines, f"end -- {name}\n"))
+
+        def whole(name: str) -> str:
+            text = (write_manifest.LUA / MANIFEST["scripts"][name]["file"]).read_text("utf-8")
+            text = re.sub(r"^-- include (\w+)\n", body, text, flags=re.MULTILINE)
+            return re.sub(r"^-- script (\w+)/(\w+)\n", function, text, flags=re.MULTILINE)
+
         self.assertEqual(set(MANIFEST["scripts"]), {each.name for each in all_scripts()})
         for name, entry in MANIFEST["scripts"].items():
+            sha1 = hashlib.sha1(whole(name).encode()).hexdigest()
+            self.assertEqual(sha1, entry["sha1"], name)
             text = (write_manifest.LUA / entry["file"]).read_text("utf-8")
-            whole = re.sub(r"^-- include (\w+)\n", body, text, flags=re.MULTILINE)
-            self.assertEqual(hashlib.sha1(whole.encode()).hexdigest(), entry["sha1"], name)
-            self.assertEqual(
-                re.findall(r"^-- include (\w+)$", text, re.MULTILINE), entry["includes"]
-            )
+            for directive, names in (("include", "includes"), ("script", "functions")):
+                found = re.findall(rf"^-- {directive} (\S+)$", text, re.MULTILINE)
+                self.assertEqual(found, entry[names])
 
     def test_keys(self) -> None:
         """
@@ -72,7 +86,11 @@ class ManifestTests(SynchronousTestCase):
                 for key in entry["keys"]:
                     group = key["type"] == "keys"
                     names += MANIFEST["groups"][key["name"]] if group else [key["name"]]
-                channels = [a["name"] for a in entry["arguments"] if a["type"] == "channel"]
+                channels = []
+                for each in entry["arguments"]:
+                    group = each["type"] == "channels"
+                    if group or each["type"] == "channel":
+                        channels += MANIFEST["groups"][each["name"]] if group else [each["name"]]
                 bound = script(name).bind(BridgeKeys(keys, keys), feed)
                 made = [spelt(of_either(each), feed, db) for each in names]
                 self.assertEqual(made, [decode(key) for key in bound.keys])

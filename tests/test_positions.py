@@ -13,8 +13,10 @@ from twisted.trial.unittest import TestCase
 
 from txthoonk.positions import (
     Position,
+    pack_place,
     pack_position,
     pack_positions,
+    read_place,
     read_position,
     read_positions,
 )
@@ -194,3 +196,60 @@ class PositionsTests(TestCase):
         bomb = zlib.compress(msgspec.msgpack.encode({"a" * 10_000: [1, "e"]}))
         self.assertRaises(ValueError, read_positions, "m" + text(bomb))
         self.assertEqual(read_positions(pack_positions({"a": PLACE})), {"a": PLACE})
+
+
+class PlaceTests(TestCase):
+    """Places: positions as web clients have them."""
+
+    @given(
+        st.integers(0, LARGE),
+        st.just("") | st.integers(0, 10**18 - 1).map(str),
+        st.none() | st.integers(0, LARGE),
+    )
+    def test_round_trip(self, revision: int, epoch: str, digest: int | None) -> None:
+        """
+        Whatever can be a position comes out of its place, which may be part of a URL.
+        """
+        position = Position(revision, epoch, digest)
+        place = pack_place(position)
+        self.assertRegex(place, "^[0-9a-z-]+$")
+        self.assertEqual(read_place(place), position)
+
+    def test_form(self) -> None:
+        """
+        A place is the epoch, the revision and the digest in base 36; what is for servers is not in
+        it.
+        """
+        self.assertEqual(pack_place(PLACE), "gqll7vatq8-7-21i3v9")
+        self.assertEqual(pack_place(Position(0, "")), "-0-")
+        self.assertEqual(read_place("gqll7vatq8-7-21i3v9"), Position(7, PLACE.epoch, 123456789))
+
+    def test_odd_epoch(self) -> None:
+        """
+        An epoch that somebody else wrote, and that is no number, is none.
+        """
+        for epoch in ("x", "007", "-1", "1" * 30, "\u0661", None):
+            self.assertEqual(pack_place(Position(3, epoch, 4)), "-3-4")
+
+    @given(st.text() | st.text("0123456789abcz-"))
+    def test_garbage(self, place: str) -> None:
+        """
+        What is no place is refused as such.
+        """
+        try:
+            found = read_place(place)
+        except ValueError as error:
+            self.assertIn("no place in a feed", str(error))
+        else:
+            self.assertEqual(found, read_place(pack_place(found)))
+
+    def test_none(self) -> None:
+        """
+        Neither is anything of another kind or with numbers that cannot be.
+        """
+        wrong: list[Any] = [
+            *("", "-", "--", "a-b", "1-2-3-4", "1-2-3\n", "A-1-2", "1--2", "z" * 13 + "-1-1"),
+            *("1-" + "z" * 13 + "-", "1-1-" + "1" * 14, "1-\u0661-", b"1-1-1", None, 7, ["1-1-1"]),
+        ]
+        for place in wrong:
+            self.assertRaises(ValueError, read_place, place)

@@ -69,6 +69,24 @@ class CallTests(ResultsTestCase):
         calling = self.job.call("again", 5, id="y")
         await self.refused(calling, JobFailed, self.name, "y")
 
+    async def test_put_once(self) -> None:
+        """A job that is put once is not put again while its result is kept, whoever puts it."""
+        await self.job.put("old", id="x", once=True)
+        await self.do("result", ttl=0.3)
+        await self.other.put("new", id="x", once=True)
+        end = Heard()
+        await self.job.put("new", id="x", once=True, on_finish=end)
+        self.assertEqual(await self.job.call("new", 5, id="x", once=True), "result")
+        await end.when(1)
+        self.assertEqual(end, [JobFinished(self.name, "x", "result")])
+        self.assertEqual((await self.job.stats()).puts, 1)
+        self.assertEqual(await self.job.get_result("x"), ("old", "result"))
+        await deferLater(self.thoonk.get_reactor(), 0.35)
+        await self.job.put("new", id="x", once=True)
+        self.assertEqual((await self.do()).item, "new")
+        await self.job.put("whoever does not say so", id="x")
+        self.assertEqual((await self.do()).item, "whoever does not say so")
+
     async def test_call_with_delay_and_priority(self) -> None:
         """call takes what put takes."""
         late = self.job.call("late", delay=0.05)

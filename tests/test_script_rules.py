@@ -50,7 +50,8 @@ class ScriptCase(ThoonkTestCase):
     async def prepare(self, sample: Sample) -> None:
         """Make the server as a sample wants it."""
         others = (KEYS.scheduled, KEYS.recurrings, KEYS.recurring_config, KEYS.recurring)
-        others += tuple(KEYS.origin.every_key())
+        for keys in KEYS.others.values():
+            others += keys.every_key()
         await self.raw.execute("DEL", KEYS.feeds, *KEYS.every_key(), *others)
         for verb, key, *rest in sample.before:
             await self.raw.execute(verb, getattr(KEYS, str(key)), *rest)

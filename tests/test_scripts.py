@@ -23,6 +23,7 @@ from txthoonk.errors import (
     ServerError,
     WrongKeyType,
 )
+from txthoonk.keys import FeedKeys
 from txthoonk.scripts import Script, all_scripts, load, script
 from txthoonk.verdicts import SCRIPT_ERRORS, server_error
 
@@ -33,14 +34,19 @@ KEY_KINDS: Final = {"string", "hash", "list", "set", "zset", "any", "keys"}
 
 #: Where the value of a local variable comes from, if from a parameter: one, or one and the rest.
 _BOUND: Final = re.compile(
-    r"(?:tonumber\()?(?:(KEYS|ARGV)\[(\d+)\]\)?|\{unpack\((KEYS|ARGV), (\d+)\)\}|(ARGV))"
+    r"(?:tonumber\()?(?:(KEYS|ARGV)\[(\d+)\]\)?|\{unpack\((KEYS|ARGV), (\d+)\)\}|(KEYS|ARGV))"
 )
 _BINDING: Final = re.compile(r"local ([\w, ]+) = (.*(?:KEYS|ARGV).*)")
+
+#: Another script, put in as a function.
+_FUNCTION: Final = re.compile(
+    r"^local function \w+\(KEYS, ARGV, redis\)\n.*?^end -- (\w+/\w+)\n", re.MULTILINE | re.DOTALL
+)
 
 
 def split_body(each: Script) -> tuple[list[str], list[str], list[str]]:
     """The lines of the header, those that bind the parameters, and the others."""
-    lines = each.source.decode().splitlines()
+    lines = _FUNCTION.sub("", each.source.decode()).splitlines()
     start = next(i for i, line in enumerate(lines) if not line.startswith("--"))
     end = start
     while _BINDING.fullmatch(lines[end]):
@@ -61,8 +67,10 @@ def bindings(each: Script) -> Iterator[tuple[str, str, int]]:
         for name, value in zip(names, values, strict=True):
             if bound := _BOUND.fullmatch(value):
                 kind = bound[1] or bound[3] or bound[5]
-                rest = len(each.keys if kind == "KEYS" else each.arguments)
-                yield name, kind, int(bound[2] or bound[4] or rest)
+                described = each.keys if kind == "KEYS" else each.arguments
+                # All of them: those of this name and what follows.
+                number = [parameter.name for parameter in described].index(name) + 1
+                yield name, kind, int(bound[2] or bound[4] or number)
 
 
 class HeaderTests(SynchronousTestCase):
@@ -106,12 +114,19 @@ class HeaderTests(SynchronousTestCase):
         for each in all_scripts():
             kinds = [argument.kind for argument in each.arguments]
             count = len(each.channels)
-            self.assertEqual(kinds[:count], ["channel"] * count, each.name)
+            self.assertEqual(set(kinds[:count]) - {"channel", "channels"}, set(), each.name)
+            self.assertNotIn("channels", kinds[: max(count - 1, 0)], each.name)
+            channels = set(each.channels)
             for channel in each.channels:
                 self.assertTrue(hasattr(KEYS, channel), f"{each.name}: {channel}")
+            if "channels" in kinds:  # a group, which is the last of them
+                channels.remove("telling")
+                channels |= {name for name in vars(FeedKeys) if name.endswith("_channel")} & {
+                    publish.split()[0] for publish in each.publishes
+                }
             source = each.source.decode()
             used = set(re.findall(r"\('PUBLISH', (\w+),", source))
-            self.assertEqual(used, set(each.channels), each.name)
+            self.assertEqual(used, channels, each.name)
             self.assertEqual(source.count("'PUBLISH'"), len(re.findall(r"'PUBLISH', \w", source)))
             self.assertEqual({p.split()[0] for p in each.publishes}, used, each.name)
 
@@ -194,6 +209,20 @@ class LoaderTests(SynchronousTestCase):
         self.assertEqual(found, parts)
         for each in all_scripts():
             self.assertNotIn(b"-- include", each.source, each.name)
+
+    def test_function(self) -> None:
+        """
+        A script that is part of another is a function there, of what it would be given itself.
+        """
+        found = script("job/commit").source.decode()
+        names = _FUNCTION.findall(found)
+        self.assertEqual(len(names), 8)
+        for name in names:
+            body = "\n".join((*split_body(script(name))[1], *split_body(script(name))[2]))
+            head = f"local function {name.replace('/', '_')}(KEYS, ARGV, redis)"
+            self.assertIn(f"\n{head}\n{body}\nend -- {name}\n", found)
+        for each in all_scripts():
+            self.assertNotIn(b"-- script", each.source, each.name)
 
     def test_all_scripts(self) -> None:
         """

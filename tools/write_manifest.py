@@ -20,6 +20,7 @@ LUA: Final = Path(__file__).parent.parent / "txthoonk" / "lua"
 MANIFEST: Final = LUA / "manifest.json"
 
 _INCLUDE: Final = re.compile(r"^-- include (\w+)$", re.MULTILINE)
+_FUNCTION: Final = re.compile(r"^-- script (\w+/\w+)$", re.MULTILINE)
 
 #: Of a feed whose name tells what stands where.
 _KEYS: Final = FeedKeys(b"A:B:C", 7)
@@ -43,9 +44,10 @@ def names() -> dict[str, str]:
 
 
 def groups() -> dict[str, list[str]]:
-    """What a parameter of type ``keys`` stands for: several keys, in this order."""
+    """What a parameter of type ``keys`` or ``channels`` stands for: several, in this order."""
     spelt = {spelling: name for name, spelling in reversed(names().items())}
-    wanted = {p.name for script in all_scripts() for p in script.keys if p.kind == "keys"}
+    parameters = (p for script in all_scripts() for p in (*script.keys, *script.arguments))
+    wanted = {p.name for p in parameters if p.kind in ("keys", "channels")}
     return {
         name: [spelt[pattern(key)] for key in getattr(_KEYS, name)()] for name in sorted(wanted)
     }
@@ -79,9 +81,11 @@ def entry(script: Script) -> dict[str, Any]:
     """All there is to say of one script."""
     head = script.comment.split("--\n")[0].splitlines()
     kind, _, meaning = script.returns.partition("  ")
+    text = (LUA / f"{script.name}.lua").read_text("utf-8")
     return {
         "file": f"{script.name}.lua",
-        "includes": _INCLUDE.findall((LUA / f"{script.name}.lua").read_text("utf-8")),
+        "includes": _INCLUDE.findall(text),
+        "functions": _FUNCTION.findall(text),
         "sha1": script.sha.decode(),
         "purpose": " ".join(line.removeprefix("--").strip() for line in head),
         "keys": [parameter(each) for each in script.keys],

@@ -50,7 +50,8 @@ from txthoonk.events import (
     Resync,
     Retracted,
 )
-from txthoonk.live import LiveFeed, LivePattern
+from txthoonk.live import LiveFeed
+from txthoonk.live_pattern import LivePattern
 from txthoonk.objects import (
     DeclaredInterface,
     DeclaredObject,

@@ -30,6 +30,7 @@
     │   ├── AuthenticationFailed
     │   ├── ReadOnly
     │   ├── ServerBusy
+    │   ├── CrossSlot
     │   └── ScriptMissing
     ├── NoEndpoint                a blocking get without a connection for it
     ├── ServerNotFound            no redis-server program on this machine
@@ -55,6 +56,7 @@ __all__ = [
     "Conflict",
     "ConnectionFailed",
     "ConnectionLost",
+    "CrossSlot",
     "Empty",
     "FeedDoesNotExist",
     "FeedError",
@@ -414,6 +416,13 @@ class ReadOnly(ServerError):
 
 class ServerBusy(ServerError):
     """Redis is loading its data, or busy with a script; nothing was written."""
+
+
+class CrossSlot(ServerError):
+    """The keys are in several slots of a cluster; nothing was written.
+
+    Feeds that are to be changed together, and the job, need one ``{tag}`` in their names.
+    """
 
 
 class ScriptMissing(ServerError):

@@ -211,6 +211,30 @@ class FeedKeys:
     event_channel = _InDatabase("tx.feed.event:")
     under_channel = _Under("tx.feed.under:")
 
+    def changing(self) -> tuple[bytes, ...]:
+        """The keys that changes of a feed or sorted feed may touch."""
+        return (
+            self.config,
+            self.ids,
+            self.items,
+            self.publishes,
+            self.idincr,
+            self.revision,
+            self.revisions,
+            self.history,
+        )
+
+    def telling(self) -> tuple[bytes, ...]:
+        """The channels that they are told on."""
+        return (
+            self.event_channel,
+            self.under_channel,
+            self.publish_channel,
+            self.edit_channel,
+            self.retract_channel,
+            self.position_channel,
+        )
+
     def every_key(self) -> tuple[bytes, ...]:
         """All keys that a feed of any type may have."""
         return (*self.of_contract(), *self.ours())

@@ -11,7 +11,8 @@ from txthoonk.delivery import Budget
 from txthoonk.followers import Followers
 from txthoonk.instance import Instance
 from txthoonk.keys import check_name
-from txthoonk.live import LiveFeed, LivePattern, follow, follow_pattern
+from txthoonk.live import LiveFeed, follow
+from txthoonk.live_pattern import LivePattern, follow_pattern
 from txthoonk.pubsub import Hub
 from txthoonk.serializers import Serializer, get_serializer
 from txthoonk.subscriptions import Handlers, Subscription
@@ -173,9 +174,14 @@ class Listening(Instance):
         """Call a handler whenever subscriptions were made anew: messages may have been missed."""
         self._hub.when_attached[handler] = None
 
+    def call_when_cut(self, handler: Callable[[], object]) -> None:
+        """Call a handler whenever the connection for messages is lost."""
+        self._hub.when_detached[handler] = None
+
     def call_no_more(self, handler: Callable[[], object]) -> None:
-        """The opposite of :meth:`call_when_heard_again`."""
+        """The opposite of :meth:`call_when_heard_again` and :meth:`call_when_cut`."""
         self._hub.when_attached.pop(handler, None)
+        self._hub.when_detached.pop(handler, None)
 
 
 def _budget(on_event: Callable[[Any], object], max_events: int, max_bytes: int) -> Budget:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
 
 from txthoonk.keys import decode, encode
 
-__all__ = ["Position", "pack_position", "pack_positions", "read_position", "read_positions"]
+__all__ = [
+    *("Position", "pack_place", "pack_position", "pack_positions"),
+    *("read_place", "read_position", "read_positions"),
+]
 
 #: How much of the server's replication id a token has: characters.
 SERVER: Final = 12
@@ -73,6 +78,50 @@ def read_positions(token: str) -> dict[str, Position]:
     except (ValueError, msgspec.MsgspecError, zlib.error):
         raise ValueError(f"this is no token of a pattern: {str(token)[:40]!r}") from None
     return {decode(name): position for name, position in by_name.items()}
+
+
+#: Numbers of 36 digits, and the largest that a place has.
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_MOST: Final = 2**63 - 1
+_PLACE: Final = re.compile(r"([0-9a-z]{0,13})-([0-9a-z]{1,13})-([0-9a-z]{0,13})")
+
+
+def pack_place(position: Position) -> str:
+    """A position as web clients have it: ``epoch-revision-digest``, each in base 36.
+
+    An epoch that is no number, as nothing of ours writes it, is left out: whoever comes back with
+    that place is told that it is of another epoch. What only servers need is left out too.
+    """
+    digest = "" if position.digest is None else _base36(position.digest)
+    return f"{_epoch(position.epoch or '')}-{_base36(position.revision)}-{digest}"
+
+
+def read_place(place: str) -> Position:
+    """The opposite of :func:`pack_place`; whatever a client sends may be given.
+
+    :raises ValueError: if it is none.
+    """
+    found = _PLACE.fullmatch(place) if isinstance(place, str) else None
+    if found is None:
+        raise ValueError(f"this is no place in a feed: {str(place)[:40]!r}")
+    epoch, revision, digest = (int(part, 36) if part else None for part in found.groups())
+    if max(epoch or 0, revision or 0, digest or 0) > _MOST:
+        raise ValueError(f"this is no place in a feed: {place!r}")
+    return Position(revision or 0, "" if epoch is None else str(epoch), digest)
+
+
+@lru_cache(maxsize=4096)
+def _epoch(epoch: str) -> str:
+    is_number = epoch.isascii() and epoch.isdigit() and len(epoch) < 19
+    return _base36(int(epoch)) if is_number and str(int(epoch)) == epoch else ""
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while number >= 36:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return _DIGITS[number] + digits
 
 
 #: A token that is larger when it is unpacked is none of ours: bytes.

@@ -244,6 +244,23 @@ class Reading:
             raise HistoryLost(self._name, state.lost)
         return self.maker.events(changes)
 
+    async def latest(self, most: int) -> list[tuple[Event, Position]]:
+        """The last events that follow each other, the oldest first, with where each leads to.
+
+        :param most: how many of them.
+        """
+        newest = await self._redis.execute("XREVRANGE", self._keys.history, "+", "-", "COUNT", most)
+        found: list[tuple[Event, Position]] = []
+        for _, fields in newest:
+            head = read_head(fields[1])
+            after = found[-1][1] if found else None
+            epoch = decode(head.epoch)
+            if after and (head.revision, epoch) != (after.revision - 1, after.epoch):
+                break
+            place = Position(head.revision, epoch, int(head.digest), head.publishes)
+            found.append((self.maker.event(fields[1]), place))
+        return found[::-1]
+
     async def changes(self, at: Position, proof: int = 0) -> tuple[State, list[bytes]]:
         """A look at the feed, with all changes since a position, however many.
 

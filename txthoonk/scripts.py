@@ -120,8 +120,8 @@ class Script:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of the channels it publishes on; they are its first arguments."""
-        return tuple(a.name for a in self.arguments if a.kind == "channel")
+        """Names of the channels it publishes on, and of groups; they are its first arguments."""
+        return tuple(a.name for a in self.arguments if a.kind in ("channel", "channels"))
 
     def bind(self, keys: FeedKeys, feed: str) -> BoundScript:
         """This script for one feed.
@@ -129,14 +129,19 @@ class Script:
         :param keys: of the feed.
         :param feed: its name, for errors.
         """
-        bound: list[bytes] = []
-        for parameter in self.keys:
-            if parameter.kind == "keys":
-                bound += getattr(keys, parameter.name)()
-            else:
-                bound.append(getattr(keys, parameter.name))
-        channels = [getattr(keys, name) for name in self.channels]
-        return BoundScript(self, feed, bound, channels)
+
+        def names(parameters: Sequence[Parameter]) -> list[bytes]:
+            bound: list[bytes] = []
+            for each in parameters:
+                name = getattr(keys, each.name)
+                if each.kind in ("keys", "channels"):  # several
+                    bound += name()
+                else:
+                    bound.append(name)
+            return bound
+
+        channels = self.arguments[: len(self.channels)]
+        return BoundScript(self, feed, names(self.keys), names(channels))
 
 
 def _same(reply: Any) -> Any:
@@ -223,23 +228,38 @@ def _bulks(args: Sequence[bytes]) -> bytes:
 
 
 _INCLUDE: Final = re.compile(rb"^-- include (\w+)\n", re.MULTILINE)
+_SCRIPT: Final = re.compile(rb"^-- script (\w+)/(\w+)\n", re.MULTILINE)
+
+
+def _body(source: bytes) -> bytes:
+    """What is behind the comment that a file begins with."""
+    lines = source.splitlines(keepends=True)
+    start = next(i for i, line in enumerate(lines) if not line.startswith(b"--"))
+    return b"".join(lines[start:])
 
 
 @cache
 def script(name: str) -> Script:
     """The script of that name: type and verb, as in ``feed/publish``.
 
-    A line ``-- include change`` stands for what is in ``lua/change.lua``, without its comment.
+    A line ``-- include change`` stands for what is in ``lua/change.lua``, without its comment. A
+    line ``-- script feed/publish`` stands for that script as a function, ``feed_publish(KEYS,
+    ARGV, redis)``, which answers what the script would.
     """
     folder = files("txthoonk") / "lua"
     kind, verb = name.split("/")
 
     def included(match: re.Match[bytes]) -> bytes:
-        lines = (folder / f"{match[1].decode()}.lua").read_bytes().splitlines(keepends=True)
-        start = next(i for i, line in enumerate(lines) if not line.startswith(b"--"))
-        return b"".join(lines[start:])
+        return _body((folder / f"{match[1].decode()}.lua").read_bytes())
 
-    return Script(name, _INCLUDE.sub(included, (folder / kind / f"{verb}.lua").read_bytes()))
+    def function(match: re.Match[bytes]) -> bytes:
+        kind, verb = match.groups()
+        body = _body(script(f"{kind.decode()}/{verb.decode()}").source)
+        head = b"local function %b_%b(KEYS, ARGV, redis)\n" % (kind, verb)
+        return b"%b%bend -- %b/%b\n" % (head, body, kind, verb)
+
+    source = (folder / kind / f"{verb}.lua").read_bytes()
+    return Script(name, _SCRIPT.sub(function, _INCLUDE.sub(included, source)))
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Final
 from txthoonk.errors import (
     AuthenticationFailed,
     Conflict,
+    CrossSlot,
     FeedDoesNotExist,
     FeedError,
     FeedExists,
@@ -43,6 +44,7 @@ SERVER_ERRORS: Final[dict[str, type[ServerError]]] = {
     "LOADING": ServerBusy,
     "BUSY": ServerBusy,
     "TRYAGAIN": ServerBusy,
+    "CROSSSLOT": CrossSlot,
     "NOSCRIPT": ScriptMissing,
 }
 

@@ -62,8 +62,8 @@ class JobWorker(Service):
         slots are divided by these.
     :param handler: called with a claim; with ``processes`` also by name, ``"package.module:name"``.
     :param concurrency: how many jobs run at a time.
-    :param claim_timeout: max_attempts: backoff: set as options of the feed if given; see
-        :class:`Job`.
+    :param claim_timeout: max_attempts: backoff: result_ttl: set as options of the feed if given;
+        see :class:`Job`.
     :param grace: seconds that running jobs get when the worker is stopped.
     :param blocking: run handlers in threads, *concurrency* of them.
     :param processes: run handlers in so many child processes; a handler is called with ``id, item,
@@ -86,6 +86,7 @@ class JobWorker(Service):
         claim_timeout: float | None = None,
         max_attempts: int | None = None,
         backoff: float | str | None = None,
+        result_ttl: float | None = None,
         grace: float = 10.0,
         blocking: bool = False,
         processes: int = 0,
@@ -102,7 +103,12 @@ class JobWorker(Service):
         weights = {names: 1.0} if isinstance(names, str) else dict(names)
         if not weights or not all(weight > 0 for weight in weights.values()):
             raise ValueError(f"a worker has feeds, each with a weight above 0, not {names!r}")
-        given = {"claim_timeout": claim_timeout, "max_attempts": max_attempts, "backoff": backoff}
+        given = {
+            "claim_timeout": claim_timeout,
+            "max_attempts": max_attempts,
+            "backoff": backoff,
+            "result_ttl": result_ttl,
+        }
         options = {name: value for name, value in given.items() if value is not None}
         self._has_options = bool(options)
         spoken = {} if serializer is None else {"serializer": serializer}

@@ -15,6 +15,7 @@ from txthoonk._deferred import ignore
 from txthoonk.delivery import Budget
 from txthoonk.dialects import Dialect
 from txthoonk.errors import ConnectionFailed, NotConnected
+from txthoonk.events import Event
 from txthoonk.hearing import Hearing
 from txthoonk.keys import FeedKeys, encode
 from txthoonk.positions import Position
@@ -217,6 +218,10 @@ class Working(Hearing):
                 each.callback(None)
             else:
                 each.errback(error)
+
+    def latest(self, most: int) -> Deferred[list[tuple[Event, Position]]]:
+        """The last events that the history has; see :meth:`Reading.latest`."""
+        return Deferred.fromCoroutine(self._reading().latest(most))
 
     # -- work -------------------------------------------------------------------------------
 

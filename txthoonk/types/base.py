@@ -171,6 +171,11 @@ class FeedBaseType:
         self._made = True
         return self
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the feed is known to exist, with the options of this handle."""
+        return self._made
+
     def _when_made(self) -> Deferred[None]:
         """One ``ensure`` for all verbs that were called before the feed was there."""
         waiter: Deferred[None] = Deferred()

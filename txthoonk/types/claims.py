@@ -15,6 +15,7 @@ from txthoonk.types.backoff import Backoff
 from txthoonk.types.base import new_id
 
 if TYPE_CHECKING:
+    from txthoonk.types.committing import Change
     from txthoonk.types.job import Job
 
 __all__ = ["NO_RESULT", "Attempt", "Claim", "Policy", "new_token", "read_attempts", "worker_name"]
@@ -143,6 +144,31 @@ class Claim(_Claim):
         :raises LeaseLost: (as a failure) if the claim has ended.
         """
         return self.job.finish_claimed(self.id, self, result, ttl)
+
+    def commit(
+        self, *changes: Change, result: Any = NO_RESULT, ttl: float | None = None
+    ) -> Deferred[list[Any]]:
+        """Change feeds and finish the job in one go: all of it, once, or nothing.
+
+        The conditions of the changes, and which items there are, are those of before the commit.
+        When it is refused the claim is still held, and the job may be ended in another way.
+
+        :param changes: what ``feed.change`` makes, in this order; at most 1,000 and 1,000,000
+            bytes of items and ids. Feeds that are not there are created before. An item is changed
+            once (edited and moved, in a sorted feed), and not named any more once it is retracted.
+        :param result: as of :meth:`Job.finish`; so is *ttl*, in seconds.
+        :returns: fires with what each change's verb would fire with; ``None`` for ``expect``.
+        :raises LeaseLost: (as a failure) if the claim has ended; nothing was changed.
+        :raises Conflict: (as a failure) if a feed or an item has changed meanwhile.
+        :raises ItemDoesNotExist: (as a failure) if an item is not there.
+        :raises FeedDoesNotExist: WrongFeedType: (as a failure) if a feed was deleted, or is of
+            another type.
+        :raises CrossSlot: (as a failure) if the feeds are in several slots of a cluster.
+        :raises ConnectionLost: (as a failure) if the connection broke: it may have happened. To
+            try again is safe: then it fails with ``LeaseLost``.
+        :raises ValueError: TypeError: if the changes cannot go together; at once.
+        """
+        return self.job.commit_claimed(self, changes, result, ttl)
 
     def cancel(self, delay: float | None = None) -> Deferred[None]:
         """As :meth:`Job.cancel`; else as :meth:`finish`."""

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from txthoonk.keys import decode, encode
 from txthoonk.types.base import ItemId, Owner, new_id
+from txthoonk.types.committing import FeedChanges
 from txthoonk.types.items import ItemFeed, changed
 
 __all__ = ["Feed"]
@@ -56,6 +57,11 @@ class Feed(ItemFeed):
         if if_revision is None:
             return self._run(self._publish, args, changed, known, id=known)
         return self._change(self._publish, args, if_revision, known, changed, known)
+
+    @property
+    def change(self) -> FeedChanges:
+        """Makes changes for :meth:`Claim.commit`, by the names of the verbs; sends nothing."""
+        return FeedChanges(self)
 
     def get_ids(self) -> Deferred[list[str]]:
         """All ids, the oldest first."""

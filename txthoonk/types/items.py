@@ -122,23 +122,32 @@ class ItemFeed(OlderNames, FeedBaseType):
         *shape_args: object,
     ) -> Deferred[Any]:
         """Call a script that changes the feed, on condition or not."""
+        self.check_revision(if_revision, id)
         if if_revision is None:
             return self._run(bound, args, shape, *shape_args, id=id)
-        if isinstance(if_revision, bool) or not isinstance(if_revision, int) or if_revision < 0:
-            raise ValueError(
-                f"a revision of feed {self.name!r} is 0 or more, not {if_revision!r} (id {id!r})"
-            )
 
         def shaped(reply: Any, *more: object) -> Any:
             if isinstance(reply, list) and reply[0] == b"CONFLICT":
-                raise self._conflict(id, if_revision, *reply[1:])
+                raise self.conflict(id, if_revision, *reply[1:])
             return shape(reply, *more)
 
         return self._run(bound, (*args, b"%d" % if_revision), shaped, *shape_args, id=id)
 
-    def _conflict(
+    def check_revision(self, if_revision: int | None, id: str) -> None:
+        """Refuse what cannot be a revision.
+
+        :raises ValueError: if it is neither ``None`` nor 0 or more.
+        """
+        is_number = isinstance(if_revision, int) and not isinstance(if_revision, bool)
+        if if_revision is not None and not (is_number and if_revision >= 0):
+            raise ValueError(
+                f"a revision of feed {self.name!r} is 0 or more, not {if_revision!r} (id {id!r})"
+            )
+
+    def conflict(
         self, id: str, wanted: int, of_feed: bytes, of_item: bytes, data: bytes | None = None
     ) -> Conflict:
+        """The error for a change that was made for another revision, of what its script says."""
         revision = int(of_item) if data is not None else int(of_feed)
         item = None if data is None else self.decode(data, id)
         detail = f"revision {revision}, not {wanted}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
@@ -21,6 +21,7 @@ from txthoonk.types.claims import (
     Policy,
     new_token,
 )
+from txthoonk.types.committing import Change, Commit
 from txthoonk.types.items import none
 from txthoonk.types.operating import JobStats, report
 from txthoonk.types.producing import milliseconds
@@ -28,6 +29,8 @@ from txthoonk.types.scheduling import Scheduled
 from txthoonk.verdicts import verdict_error
 
 __all__ = ["Job", "JobStats"]
+
+T = TypeVar("T")
 
 #: For the claim script: whatever is on its way; no id has a NUL.
 ON_ITS_WAY: Final = b"\x00"
@@ -153,13 +156,19 @@ class Job(Scheduled):
     ) -> Deferred[None]:
         """Finish by a claim, or as a peer would if there is none."""
         args = (encode(id), b"" if claim is None else claim.token, self.encode_result(result))
+        _check_ttl(ttl)
         if ttl is None:
             done = self._gathered(self._finishes, args, id)
         else:
-            if not 0 <= ttl <= 1e9:
-                raise ValueError(f"a result is kept 0 or more seconds, at most 1e9, not {ttl!r}")
             done = self._run(self._finish, (b"%.15g" % ttl, *args), _verdict, self.name, id, id=id)
         return self._ends(claim, done)
+
+    def commit_claimed(
+        self, claim: Claim, changes: Sequence[Change], result: Any, ttl: float | None
+    ) -> Deferred[list[Any]]:
+        """Change feeds and finish by a claim."""
+        _check_ttl(ttl)
+        return self._ends(claim, Commit(claim, changes).send(self.encode_result(result), ttl))
 
     def encode_result(self, result: Any) -> bytes:
         """A result as the finish script takes it."""
@@ -247,14 +256,17 @@ class Job(Scheduled):
 
         return self._run(self._bind("job/extend"), args, told)
 
-    def _ends(self, claim: Claim | None, done: Deferred[None]) -> Deferred[None]:
+    def _ends(self, claim: Claim | None, done: Deferred[T]) -> Deferred[T]:
         """Note that a claim ends, or that it had ended."""
         if claim is None:
             return done
+
+        def ended(result: T) -> T:
+            self.forget(claim)
+            return result
+
         claim.ending = done
-        return done.addCallbacks(
-            lambda _: self.forget(claim), self._not_ended, errbackArgs=(claim,)
-        )
+        return done.addCallbacks(ended, self._not_ended, errbackArgs=(claim,))
 
     def _takes_away(self, claim: Claim | None, done: Deferred[None]) -> Deferred[None]:
         """Tell the worker that runs the handler of a claim, which may not have done that itself."""
@@ -352,6 +364,11 @@ class Job(Scheduled):
 
 def _raise(_: object, error: Exception) -> Any:
     raise error
+
+
+def _check_ttl(ttl: float | None) -> None:
+    if ttl is not None and not 0 <= ttl <= 1e9:
+        raise ValueError(f"a result is kept 0 or more seconds, at most 1e9, not {ttl!r}")
 
 
 def _verdict(verdicts: list[Any], feed: str, id: str) -> None:

@@ -40,6 +40,7 @@ class Produced(Operated):
         id: str | int | None = None,
         delay: float | None = None,
         on_finish: Callable[[Any], object] | None = None,
+        once: bool = False,
     ) -> Deferred[ItemId]:
         """Put a job. Puts of one turn of the reactor travel together.
 
@@ -50,6 +51,8 @@ class Produced(Operated):
         :param delay: seconds until it is available; it then comes behind the others.
         :param on_finish: called once, when the job is finished, parked or retracted, with that
             event (``JobFinished``, ``JobStalled`` or ``JobRetracted``).
+        :param once: a job of that id whose result is still kept is left as it is, too: it is
+            not done again.
         :returns: fires with the id, once the job is stored and announced.
         :raises FeedDoesNotExist: (as a failure) if the feed was deleted; nothing is written.
         :raises ConnectionLost: (as a failure) if the connection broke; the job *may* be there.
@@ -60,9 +63,9 @@ class Produced(Operated):
         if on_finish is not None:
             listening: Deferred[None] = self._results().listen()
             return listening.addCallback(
-                lambda _: self._put_for(on_finish, data, priority, id, known, delay)
+                lambda _: self._put_for(on_finish, data, priority, id, known, delay, once)
             )
-        return self._put(data, priority, id, known, delay)
+        return self._put(data, priority, id, known, delay, once)
 
     publish = put
 
@@ -73,6 +76,7 @@ class Produced(Operated):
         id: str | int | None,
         known: ItemId,
         delay: float | None,
+        once: bool,
     ) -> Deferred[ItemId]:
         if id is None and not delay:
             together = self._puts[bool(priority)]
@@ -83,6 +87,8 @@ class Produced(Operated):
                 lambda _: self.pub.redis.gather(together, args, known, known)
             )
         args = (side(priority), milliseconds(delay or 0), encode(known), data)
+        if once:
+            args = (*args, b"1")
         return self._run(self._bind("job/put"), args, given, known, id=known)
 
     def _put_for(
@@ -93,6 +99,7 @@ class Produced(Operated):
         id: str | int | None,
         known: ItemId,
         delay: float | None,
+        once: bool,
     ) -> Deferred[ItemId]:
         """Put a job whose end somebody wants to hear of."""
         results = self._results()
@@ -103,7 +110,7 @@ class Produced(Operated):
 
         results.call_at_end(known, on_finish)
         putting: Deferred[ItemId] = results.putting(
-            known, lambda: self._put(data, priority, id, known, delay), id is None
+            known, lambda: self._put(data, priority, id, known, delay, once), id is None
         )
         return putting.addErrback(failed)
 
@@ -166,11 +173,11 @@ class Produced(Operated):
 
         :param timeout: seconds; ``0`` waits for ever.
         :param on_progress: called with each value that the job's worker tells meanwhile.
-        :param how: as for :meth:`put`: ``priority``, ``id``, ``delay``.
+        :param how: as for :meth:`put`: ``priority``, ``id``, ``delay``, ``once``.
         :returns: fires with the result, ``None`` if there is none.
         :raises JobFailed: NotFinished: ItemDoesNotExist: (as a failure) as :meth:`get_result`.
         """
-        if unknown := how.keys() - {"id", "priority", "delay"}:
+        if unknown := how.keys() - {"id", "priority", "delay", "once"}:
             raise TypeError(f"call takes no {', '.join(sorted(unknown))}")
         how.setdefault("id", None)
         delay = _checked(how.get("delay"))
@@ -182,7 +189,14 @@ class Produced(Operated):
         def put(_: object) -> Deferred[Any]:
             if waiting.called:  # it was cancelled, or there was no time
                 return succeed(None)
-            args = (data, how.get("priority", False), how["id"], known, delay)
+            args = (
+                data,
+                how.get("priority", False),
+                how["id"],
+                known,
+                delay,
+                how.get("once", False),
+            )
             putting: Deferred[Any] = results.putting(
                 known, lambda: self._put(*args), how["id"] is None
             )

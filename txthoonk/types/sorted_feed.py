@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from txthoonk.keys import decode, encode
 from txthoonk.types.base import FeedBaseType, ItemId, Owner
+from txthoonk.types.committing import SortedChanges
 from txthoonk.types.items import ItemFeed, changed, none
 
 __all__ = ["SortedFeed"]
@@ -145,6 +146,11 @@ class SortedFeed(ItemFeed):
             raise ValueError(f"item {id!r} of feed {self.name!r} cannot be moved beside itself")
         args = (encode(id), where, encode(other))
         return self._change(self._move, args, if_revision, id, none)
+
+    @property
+    def change(self) -> SortedChanges:
+        """Makes changes for :meth:`Claim.commit`, by the names of the verbs; sends nothing."""
+        return SortedChanges(self)
 
     def get_ids(self) -> Deferred[list[str]]:
         """All ids, in order."""

@@ -21,6 +21,7 @@
 -- ARGV[4] delay          milliseconds  until it is available; 0 for at once
 -- ARGV[5] id             text          of the job
 -- ARGV[6] item           bytes
+-- ARGV[7] once           text          "1": an id whose result is kept is left as it is, too; may be missing
 -- Returns: integer  1 if it was put, 0 if it was there
 -- Errors: FEEDNOTFOUND
 -- Publishes: put_channel id NUL item; delay_channel id NUL due
@@ -29,6 +30,7 @@ local claimed, stalled, delayed, results, due = KEYS[6], KEYS[7], KEYS[8], KEYS[
 local cancelled, errors = KEYS[11], KEYS[12]
 local put_channel, delay_channel = ARGV[1], ARGV[2]
 local side, delay, id, item = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local once = ARGV[7]
 
 local options = redis.call('HMGET', config, 'type', 'announce')
 if not options[1] then
@@ -43,12 +45,15 @@ local is_delayed = redis.call('ZSCORE', delayed, id)
 local has_result = redis.call('HEXISTS', results, id) == 1
 local has_count = redis.call('HEXISTS', cancelled, id) == 1
 local has_history = redis.call('HEXISTS', errors, id) == 1
-redis.call('ZCARD', due)
+local kept_until = redis.call('ZSCORE', due, id)
 if is_there and (is_put or is_claimed or is_stalled) then
   return 0
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if once == '1' and has_result and tonumber(kept_until or 0) > now then
+  return 0
+end
 redis.call('INCR', publishes)
 redis.call('HSET', items, id, item)
 redis.call('ZADD', published, string.format('%.0f', now), id)

@@ -1,0 +1,350 @@
+"""What all web clients of a process share: each feed is followed once, each message made once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from txthoonk._deferred import first_failure
+from txthoonk.errors import FeedDoesNotExist, ThoonkError, WrongFeedType
+from txthoonk.messages import deleted
+from txthoonk.positions import read_place
+from txthoonk.serializers import Serializer
+from txthoonk.service import Thoonk
+from txthoonk.web.channel import Channel, Counts, Cursor, Message
+from txthoonk.web.stream import PART, ClientStream
+from txthoonk.web.topics import FeedTopic, PatternTopic, Topic
+
+__all__ = ["Hub", "Reader"]
+
+#: Seconds for which a feed is followed that nobody looks at any more: pages are loaded again.
+LINGER: Final = 10.0
+
+#: Seconds between two ticks of the clock that all heartbeats share.
+TICK: Final = 1.0
+
+
+class Reader(Protocol):
+    """Who says what may be read."""
+
+    async def may_read(self, user: Any, feed: str) -> bool:
+        """Whether a user may read a feed."""
+
+
+class Hub:
+    """The web clients of one process.
+
+    :param thoonk: where feeds are.
+    :param reader: who says what a client may read.
+    :param serializer: for items.
+    :param foreign_patterns: whether other programs' changes are listened for under patterns.
+    :param heartbeat: seconds between two signs of life to each client.
+    :param patience: seconds a client need not read or answer.
+    :ivar counts: what was done.
+    :ivar streams: who is connected.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        thoonk: Thoonk,
+        reader: Reader,
+        serializer: str | Serializer = "text",
+        foreign_patterns: bool = False,
+        heartbeat: float = 15.0,
+        patience: float = 60.0,
+    ) -> None:
+        self.thoonk = thoonk
+        self.serializer = serializer
+        self.foreign_patterns = foreign_patterns
+        self.counts = Counts()
+        self.streams: dict[ClientStream, None] = {}
+        #: Grows with each message; whatever is made of where all channels are is as old as that.
+        self.stamp = 0
+        self._reader = reader
+        self._heartbeat = heartbeat
+        self._patience = patience
+        self._reactor: Any = thoonk.get_reactor()
+        self._topics: dict[tuple[type, str], Topic] = {}
+        self._beats = LoopingCall(self._beat)
+        self._beats.clock = self._reactor
+        self._round: list[ClientStream] = []
+        self._is_cut = False
+        thoonk.call_when_cut(self._cut)
+        thoonk.call_when_heard_again(self._heard_again)
+
+    def now(self) -> float:
+        """The reactor's clock, seconds."""
+        return float(self._reactor.seconds())
+
+    # -- clients ----------------------------------------------------------------------------
+
+    def opened(self, stream: ClientStream) -> None:
+        """A client has come."""
+        self.streams[stream] = None
+        self.counts.opened += 1
+        self.counts.streams += 1
+        if not self._beats.running:
+            self._beats.start(TICK, now=False).addErrback(
+                lambda f: self.log.failure("Heartbeats failed", failure=f)
+            )
+
+    def closed(self, stream: ClientStream) -> None:
+        """It has gone."""
+        if self.streams.pop(stream, False) is None:
+            self.counts.streams -= 1
+        for channel in list(stream.channels.values()):
+            channel.streams.pop(stream, None)
+        stream.channels = {}
+        for topic in list(stream.topics):
+            self._release(topic, stream)
+        stream.topics = {}
+
+    def end(self, user_id: str, last: Mapping[str, Any] | None = None) -> int:
+        """End the streams of a user; says how many there were.
+
+        :param last: what they are told before.
+        """
+        mine = [each for each in self.streams if each.user_id == user_id]
+        for stream in mine:
+            stream.close(b"" if last is None else stream.answer(last))
+        return len(mine)
+
+    def stop(self) -> None:
+        """End all streams, and follow nothing any more."""
+        self.thoonk.call_no_more(self._cut)
+        self.thoonk.call_no_more(self._heard_again)
+        if self._beats.running:
+            self._beats.stop()
+        for stream in list(self.streams):
+            stream.close()
+        for topic in list(self._topics.values()):
+            self._forget(topic)
+
+    def _beat(self) -> None:
+        now = self.now()
+        if not self._round:
+            self._round = list(self.streams)
+            for topic in list(self._topics.values()):
+                if not topic.streams and now - topic.unused_since > LINGER:
+                    self._forget(topic)
+                for channel in topic.channels.values():
+                    channel.forget_state()
+            if not self._round and not self._topics:
+                self._beats.stop()
+        for _ in range(int(len(self.streams) * TICK / self._heartbeat) + 1):
+            if not self._round:
+                break
+            stream = self._round.pop()
+            if not stream.closed:
+                stream.beat(now, self._patience)
+
+    def _cut(self) -> None:
+        """Redis is out of reach: what clients have may be old."""
+        if not self._is_cut:
+            self._is_cut = True
+            self._tell_all({"type": "stale"})
+
+    def _heard_again(self) -> None:
+        if self._is_cut:
+            self._is_cut = False
+            waiting = [
+                channel.live.when_synced()
+                for topic in self._topics.values()
+                for channel in topic.channels.values()
+                if channel.live is not None
+            ]
+            told = gatherResults(waiting, consumeErrors=True)
+            told.addCallbacks(
+                lambda _: None if self._is_cut else self._tell_all({"type": "fresh"}),
+                lambda _: None,
+            )
+
+    def _tell_all(self, message: Mapping[str, Any]) -> None:
+        for stream in list(self.streams):
+            stream.say(message)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether Redis is out of reach."""
+        return self._is_cut
+
+    # -- what they are told -----------------------------------------------------------------
+
+    def fan(self, channel: Channel, message: Message) -> None:
+        """Send a message to everybody who is told as it comes; the others know where they are."""
+        self.stamp += 1
+        made: dict[Any, bytes] = {}
+        cursor = channel.last - 1
+        for stream in tuple(channel.streams):
+            behind = stream.behind
+            if behind is not None:
+                if channel not in behind:
+                    behind[channel] = cursor
+                continue
+            data = made.get(stream.group)
+            if data is None:
+                data = made[stream.group] = stream.data(channel, message)
+                if len(data) > PART:
+                    del made[stream.group]
+                    stream.fall_behind(channel, cursor)
+                    continue
+            stream.write(data)
+
+    async def subscribe(
+        self,
+        stream: ClientStream,
+        feeds: Mapping[str, str | None],
+        patterns: Mapping[str, Mapping[str, str] | None],
+    ) -> None:
+        """Tell a client of feeds.
+
+        :param feeds: each with the place that the client knows, or None.
+        :param patterns: each with the places in the feeds that the client knows, or None.
+        """
+        ready = [Deferred.fromCoroutine(self._feed(stream, name, feeds[name])) for name in feeds]
+        ready += [
+            Deferred.fromCoroutine(self._pattern(stream, glob, patterns[glob] or {}))
+            for glob in patterns
+        ]
+        found = await gatherResults(ready, consumeErrors=True).addErrback(first_failure)
+        joined: dict[str, tuple[Channel, Cursor]] = {}
+        for each in found:
+            for channel, cursor in each:
+                if channel.name not in stream.channels:
+                    joined.setdefault(channel.name, (channel, cursor))
+        stream.join(list(joined.values()))
+
+    def unsubscribe(self, stream: ClientStream, feeds: list[str], patterns: list[str]) -> None:
+        """Tell a client of feeds no more; of those that it has subscribed to otherwise, still."""
+        keys = [(FeedTopic, name) for name in feeds] + [(PatternTopic, glob) for glob in patterns]
+        for key in keys:
+            topic = self._topics.get(key)
+            if topic is None or topic not in stream.topics:
+                continue
+            del stream.topics[topic]
+            for name, channel in list(topic.channels.items()):
+                if stream.channels.get(name) is channel:
+                    at = channel.at
+                    stream.leave(channel)
+                    for other in stream.topics:
+                        if name in other.channels:
+                            Deferred.fromCoroutine(self._join_other(stream, other, name, at))
+                            break
+            self._release(topic, stream)
+
+    async def _join_other(self, stream: ClientStream, topic: Topic, name: str, at: str) -> None:
+        cursor = await topic.channels[name].find(at)
+        if name not in stream.channels and topic in stream.topics:
+            stream.join([(topic.channels[name], cursor)])
+
+    async def _feed(
+        self, stream: ClientStream, name: str, at: str | None
+    ) -> list[tuple[Channel, Cursor]]:
+        if not await self._reader.may_read(stream.user, name):
+            stream.say(_refused("feed", name, 403, "you may not read this feed"))
+            return []
+        topic = await self._open(stream, FeedTopic, name)
+        if topic is None:
+            return []
+        channel = topic.channels[name]
+        if not channel.at:
+            stream.say(deleted(name) if at else _refused("feed", name, 404, "no such feed"))
+        return [(channel, await channel.find(_place(at)) if channel.at else channel.last)]
+
+    async def _pattern(
+        self, stream: ClientStream, glob: str, places: Mapping[str, str]
+    ) -> list[tuple[Channel, Cursor]]:
+        topic = await self._open(stream, PatternTopic, glob)
+        if topic is None:
+            return []
+        for name in places:
+            if name not in topic.channels:
+                stream.say(deleted(name))
+        finding = [
+            Deferred.fromCoroutine(self._allowed(stream, channel, places.get(name)))
+            for name, channel in topic.channels.items()
+        ]
+        found = await gatherResults(finding, consumeErrors=True).addErrback(first_failure)
+        return [each for each in found if each is not None]
+
+    async def _allowed(
+        self, stream: ClientStream, channel: Channel, at: str | None
+    ) -> tuple[Channel, Cursor] | None:
+        if not await self._reader.may_read(stream.user, channel.name):
+            return None
+        return channel, await channel.find(_place(at))
+
+    def born(self, topic: PatternTopic, channel: Channel, cursor: Cursor) -> None:
+        """A pattern has one more feed."""
+        for stream in list(topic.streams):
+            told = Deferred.fromCoroutine(self._tell_of(stream, topic, channel, cursor))
+            told.addErrback(lambda f: self.log.failure("Cannot tell of a feed", failure=f))
+
+    async def _tell_of(
+        self, stream: ClientStream, topic: PatternTopic, channel: Channel, cursor: Cursor
+    ) -> None:
+        allowed = await self._reader.may_read(stream.user, channel.name)
+        is_there = topic.channels.get(channel.name) is channel
+        if allowed and is_there and channel.name not in stream.channels:
+            stream.join([(channel, cursor)])
+
+    # -- what is followed -------------------------------------------------------------------
+
+    async def _open(
+        self, stream: ClientStream, kind: type[FeedTopic] | type[PatternTopic], name: str
+    ) -> Topic | None:
+        """Have something followed for a client; None where that cannot be, which it is told."""
+        what = "feed" if kind is FeedTopic else "pattern"
+        topic = self._topics.get((kind, name))
+        if topic is None:
+            topic = self._topics[kind, name] = kind(self, name)
+        topic.streams[stream] = None
+        stream.topics[topic] = None
+        try:
+            await topic.opened()
+        except (FeedDoesNotExist, WrongFeedType, ThoonkError, ValueError) as error:
+            if stream.topics.pop(topic, False) is None:
+                self._release(topic, stream)
+            stream.say(_refused(what, name, *_why_not(error)))
+            return None
+        return topic if topic in stream.topics else None  # closed, or unsubscribed meanwhile
+
+    def _release(self, topic: Topic, stream: ClientStream) -> None:
+        topic.streams.pop(stream, None)
+        if not topic.streams:
+            topic.unused_since = self.now()
+            if topic.failed:
+                self._forget(topic)
+
+    def _forget(self, topic: Topic) -> None:
+        if self._topics.get((type(topic), topic.name)) is topic:
+            del self._topics[type(topic), topic.name]
+        topic.stop()
+
+
+def _place(at: str | None) -> str:
+    """A place that a client has sent; empty if it is none."""
+    try:
+        return at if at and read_place(at) else ""
+    except ValueError:
+        return ""
+
+
+def _why_not(error: Exception) -> tuple[int, str]:
+    if isinstance(error, FeedDoesNotExist):
+        return 404, "no such feed"
+    if isinstance(error, WrongFeedType):
+        return 404, "this is no feed or sorted feed"
+    if isinstance(error, ValueError):
+        return 400, str(error)
+    return 503, "the feeds are out of reach just now"
+
+
+def _refused(what: str, name: str, code: int, error: str) -> dict[str, Any]:
+    return {"type": "refused", what: name, "code": code, "error": error}

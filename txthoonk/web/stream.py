@@ -1,0 +1,294 @@
+"""One web client and its connection: what it is told, as fast as it reads.
+
+Nothing is kept for a client that does not read but how far it is: what it has missed is in the
+channels, or it gets what is there. A connection that has become a stream has no HTTP channel any
+more: its transport belongs to an object of this module alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.interfaces import IProtocol, IPushProducer
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txthoonk.web.channel import Channel, Cursor, Message
+from txthoonk.writing import writer
+
+if TYPE_CHECKING:
+    from txthoonk.web.hub import Hub
+    from txthoonk.web.topics import Topic
+
+__all__ = ["ClientStream"]
+
+#: A message that is larger is sent in parts of that size, each when the one before has gone: bytes.
+PART: Final = 65_536
+
+#: How many answers may wait for a client that does not read, before it is cut off.
+WAITING: Final = 1000
+
+
+@implementer(IProtocol, IPushProducer)
+class ClientStream:
+    """A client that is told what happens.
+
+    :param hub: of the process.
+    :param user: what ``authenticate`` made of the request.
+    :param user_id: that of ``user_id``.
+    :ivar channels: by name, those whose messages it gets.
+    :ivar topics: what it has subscribed to.
+    :ivar behind: None where it is sent messages as they come; else the cursors of the channels that
+        have more.
+    :ivar group: streams of the same group get the same bytes.
+    :ivar alive: when the client last showed that it is there, by the reactor's clock.
+    """
+
+    __slots__ = (
+        *("_answers", "_part", "_paused", "_waiting", "alive", "behind", "channels", "closed"),
+        *("factory", "group", "hub", "on_end", "topics", "transport", "user", "user_id", "write"),
+    )
+
+    def __init__(self, hub: Hub, user: Any, user_id: str) -> None:
+        self.hub = hub
+        self.user = user
+        self.user_id = user_id
+        #: Called when it has ended, if set.
+        self.on_end: Callable[[], None] | None = None
+        self.transport: Any = None
+        self.write: Callable[[bytes], None] = self._drop
+        self.channels: dict[str, Channel] = {}
+        self.topics: dict[Topic, None] = {}
+        self.behind: dict[Channel, Cursor] | None = None
+        self.group: Hashable = None
+        self.closed = False
+        self.alive = 0.0
+        self._paused = False
+        #: What is left of a message that is sent in parts.
+        self._part: memoryview | None = None
+        #: Answers that wait for the client to read, and those that wait for all to be sent.
+        self._answers: deque[bytes] | None = None
+        self._waiting: list[bytes] | None = None
+
+    # -- the connection ---------------------------------------------------------------------
+
+    def take_over(self, request: Any, head: bytes = b"") -> None:
+        """Have the connection of a request for oneself.
+
+        :param request: nothing of its answer was written.
+        :param head: what is sent first.
+        """
+        channel = request.channel
+        transport = channel.transport
+        transport.unregisterProducer()
+        if isinstance(transport, ProtocolWrapper):
+            transport.wrappedProtocol = self
+        else:
+            transport.protocol = self
+        self.makeConnection(transport)
+        if head:
+            self.write(head)
+
+    def makeConnection(self, transport: Any) -> None:
+        """Begin."""
+        self.transport = transport
+        self.write = writer(transport)
+        self.alive = self.hub.now()
+        self.hub.opened(self)
+        transport.registerProducer(self, True)
+        # The channel may have stopped reading while it had a request to answer.
+        transport.resumeProducing()
+
+    def connectionMade(self) -> None:
+        """Nothing: :meth:`makeConnection` has done it."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """The client sends something."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The client is gone."""
+        self._end()
+
+    def _drop(self, data: bytes) -> None:
+        """There is no connection."""
+
+    def _end(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self.write = self._drop
+        self.behind = self._part = self._answers = self._waiting = None
+        self.hub.closed(self)
+        if self.on_end is not None:
+            self.on_end()
+
+    def close(self, last: bytes = b"") -> None:
+        """End the connection.
+
+        :param last: what is sent before; to a client that does not read it is not.
+        """
+        if self.closed:
+            return
+        transport, clear = self.transport, self._is_free()
+        if clear and last:
+            self.write(last)
+        self._end()
+        transport.unregisterProducer()
+        if clear:
+            transport.loseConnection()
+        else:
+            transport.abortConnection()
+
+    # -- what is sent -----------------------------------------------------------------------
+
+    def data(self, channel: Channel, message: Message) -> bytes:
+        """A message on the wire of this client."""
+        raise NotImplementedError
+
+    def answer(self, answer: Mapping[str, Any]) -> bytes:
+        """The same of what is no message of a channel."""
+        raise NotImplementedError
+
+    def caught_up(self) -> None:
+        """The client has been sent all that there is."""
+
+    def _is_free(self) -> bool:
+        return not self._paused and self._part is None
+
+    def say(self, answer: Mapping[str, Any]) -> None:
+        """Send what is of no feed, before anything else."""
+        if self.closed:
+            return
+        data = self.answer(answer)
+        if self._is_free() and not self._answers:
+            self._send(data)
+            return
+        if self._answers is None:
+            self._answers = deque()
+        if len(self._answers) >= WAITING:
+            self.close()
+            return
+        self._answers.append(data)
+
+    def say_then(self, answer: Mapping[str, Any]) -> None:
+        """The same when all has been sent that there is to send."""
+        if self.behind is None:
+            self.say(answer)
+        elif not self.closed:
+            self._waiting = [*(self._waiting or ()), self.answer(answer)]
+
+    def fall_behind(self, channel: Channel, cursor: Cursor) -> None:
+        """Send a channel's messages from there on."""
+        if self.closed:
+            return
+        if self.behind is None:
+            self.behind = {channel: cursor}
+            self.go_on()
+        else:
+            self.behind[channel] = cursor
+
+    def join(self, channels: Sequence[tuple[Channel, Cursor]]) -> None:
+        """Tell of more channels, of each from its cursor on."""
+        if self.closed or not channels:
+            return
+        for channel, _ in channels:
+            self.channels[channel.name] = channel
+            channel.streams[self] = None
+        self.regroup()
+        was_behind = self.behind is not None
+        self.behind = {**(self.behind or {}), **dict(channels)}
+        if not was_behind:
+            self.go_on()
+
+    def regroup(self) -> None:
+        """It has other channels than before."""
+
+    def leave(self, channel: Channel) -> None:
+        """Tell of it no more."""
+        if self.channels.get(channel.name) is channel:
+            del self.channels[channel.name]
+            self.regroup()
+        channel.streams.pop(self, None)
+        if self.behind is not None:
+            self.behind.pop(channel, None)
+
+    def _send(self, data: bytes) -> None:
+        if len(data) <= PART:
+            self.write(data)
+        else:
+            self._part = memoryview(data)
+            self._send_parts()
+
+    def _send_parts(self) -> None:
+        while self._part is not None and not self._paused:
+            part = bytes(self._part[:PART])
+            rest = self._part[PART:]
+            self._part = rest if rest else None
+            self.write(part)
+
+    def go_on(self) -> None:
+        """Send what there is to send, as long as the client reads."""
+        while not (self._paused or self.closed):
+            if self._part is not None:
+                self._send_parts()
+            elif self._answers:
+                self._send(self._answers.popleft())
+            elif self.behind is None:
+                break
+            elif not self._catch_up():
+                self.behind = None
+                self.caught_up()
+                waiting, self._waiting = self._waiting, None
+                if waiting:
+                    self._answers = deque(waiting)
+
+    def _catch_up(self) -> bool:
+        """Send one message; says whether there was any."""
+        behind = self.behind
+        while behind:
+            channel, cursor = next(iter(behind.items()))
+            found = channel.next(cursor)
+            if found is not None:
+                message, behind[channel] = found
+                self._send(self.data(channel, message))
+                return True
+            del behind[channel]
+        return False
+
+    # -- how fast it reads ------------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """The client does not read as fast as it is sent to."""
+        if not self._paused and not self.closed:
+            self._paused = True
+            self.hub.counts.paused += 1
+            if self.behind is None:
+                self.behind = {}
+
+    def resumeProducing(self) -> None:
+        """It has read what it was sent."""
+        if self._paused:
+            self._paused = False
+            self.alive = self.hub.now()
+            self.go_on()
+
+    def stopProducing(self) -> None:
+        """It is gone."""
+
+    def beat(self, now: float, patience: float) -> None:
+        """Show that the connection is alive; end one that is not.
+
+        :param now: by the reactor's clock.
+        :param patience: how long a client need not read or answer, seconds.
+        """
+        if not self._is_free():
+            if now - self.alive > patience:
+                self.close()
+        else:
+            self._beat()
+
+    def _beat(self) -> None:
+        raise NotImplementedError
