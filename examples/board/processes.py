@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 #: Seconds between two looks at whether all still run.
 LOOK = 0.1
 #: A process that ran for so many seconds was well; one that dies sooner so often is not.
-STEADY, MOST_ILL = 3.0, 8
+STEADY, MOST_ILL = 3.0, 5
 #: Seconds that they may take to end by themselves.
 PATIENCE = 5.0
 

@@ -41,7 +41,7 @@ async def star(act: Act) -> None:
 
 def work(reactor: Any, thoonk: Thoonk, number: int) -> None:
     """Do it."""
-    ActionWorker(thoonk, more).setServiceParent(thoonk)
+    ActionWorker(thoonk, more).startService()
 
 
 if __name__ == "__main__":

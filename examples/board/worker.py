@@ -19,9 +19,10 @@ LEASE = 2.0
 def work(reactor: Any, thoonk: Thoonk, number: int) -> None:
     """Do what is put, until the process ends."""
     for group, concurrency in ((board, PEOPLE), (bulk, PROGRAMS)):
+        # It stops with its Thoonk.
         ActionWorker(
             thoonk, group, concurrency=concurrency, claim_timeout=LEASE
-        ).setServiceParent(thoonk)
+        ).startService()
 
 
 if __name__ == "__main__":

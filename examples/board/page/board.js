@@ -1,6 +1,7 @@
 /** The team board: shows feeds, and takes actions. Everything that is shown is text, never markup. */
 
 import { connect } from "./thoonk-live.js";
+import { Socket, fetchBySocket } from "./socket.js";
 import { draggable } from "./drag.js";
 import { ago, columns, positionAt, talk, words } from "./model.js";
 import { about, face, line, make, reconcile, showText, write } from "./rows.js";
@@ -13,7 +14,8 @@ const ALIVE = 8000, PATIENCE = 2500;
 const SETTLE = 3000;
 
 const me = await (await fetch("me")).json();
-const live = connect("live/", { key: `board ${me.id}`, storage: sessionStorage });
+const live = connect("live", { key: `board ${me.id}`, storage: sessionStorage, WebSocket: Socket,
+  fetch: fetchBySocket });
 const teams = live.feed("teams");
 const processes = live.feed("processes");
 const declared = live.feed("actions:board");
@@ -50,7 +52,7 @@ const act = (action, payload) => {
   return put;
 };
 
-live.on("answer", (action, answer) => {
+live.onanswer = ((action, answer) => {
   since.delete(action.id);
   const { id, name: what, payload } = action;
   if (what === "here" && answer.code !== 403) return;
@@ -137,9 +139,20 @@ const alive = () => {
 };
 setInterval(alive, ALIVE);
 
+/** How often the whole of each feed has come, and why again: for tests. */
+const snapshots = {}, reasons = [];
+const count = (_, events) => {
+  for (const { type, feed, reason } of events ?? []) {
+    if (type !== "snapshot") continue;
+    snapshots[feed] = (snapshots[feed] ?? 0) + 1;
+    if (reason) reasons.push([feed, reason]);
+  }
+};
+
 /** Which tasks others have just touched: shown for a moment, and told. */
 const news = new Map();
 const changed = (pattern, events) => {
+  count(pattern, events);
   for (const event of events ?? []) {
     if (event.type === "snapshot" || !event.item) continue;
     if (event.feed === `team:${view.team}:log` && event.item.by !== me.id) {
@@ -379,7 +392,7 @@ const makeTask = (row, member) => make(
 );
 
 const showTask = (element, row, column) => {
-  const [text, below] = element.children[1].children;
+  const [text, below] = ["text", "about"].map((each) => element.querySelector(`.${each}`));
   const chosen = view.selected?.id === row.id && view.selected.member === column.id;
   element.classList.toggle("pending", Boolean(row.pending));
   element.classList.toggle("leaving", Boolean(row.leaving));
@@ -678,11 +691,10 @@ $("bring-form").addEventListener("submit", (event) => {
   $("bring").close();
 });
 
-live.on("state", render);
-live.on("outbox", render);
+live.onstate = live.onoutbox = render;
 for (const feed of [teams, processes, declared]) feed.onchange(render);
 setInterval(render, 1000);
 enter();
 
 /** For tests, and for whoever is curious. */
-globalThis.board = { live, view, journal, act, pending };
+globalThis.board = { live, view, journal, act, pending, snapshots, reasons };

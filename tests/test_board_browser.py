@@ -1,0 +1,123 @@
+"""The team board in Debian's Chromium: two windows, whatever is killed underneath."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from unittest import SkipTest
+
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from examples.board import Team
+from tests.board_helpers import ROOT, BoardProcess
+from tests.peers.process import NEEDED
+from txthoonk import Moved, Thoonk
+
+CHROMIUM = os.environ.get("CHROMIUM") or "/usr/bin/chromium"
+
+
+def check_browser() -> None:
+    """Skip where there is no browser to drive; where all has to be there, fail."""
+    missing = [each for each in ("playwright",) if importlib.util.find_spec(each) is None]
+    if not os.access(CHROMIUM, os.X_OK):
+        missing.append(CHROMIUM)
+    if not missing:
+        return
+    why = f"{' and '.join(missing)} missing: apt install chromium, pip install playwright"
+    if NEEDED:
+        raise AssertionError(why)
+    raise SkipTest(why)
+
+
+def pictures(test: Any) -> Path:
+    """Where screenshots are kept: the folder that TXTHOONK_PICTURES names, or trial's own."""
+    named = os.environ.get("TXTHOONK_PICTURES")
+    return Path(named or "board-pictures").resolve() / test._testMethodName
+
+
+def drive(*arguments: str) -> dict[str, Any]:
+    """Run a scenario; what it has seen. This blocks."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=100
+    )
+    if done.returncode:
+        raise AssertionError(f"the scenario failed: {done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+class BrowserTests(TestCase):
+    """What people see."""
+
+    timeout = 120
+
+    async def test_two_windows(self) -> None:
+        """Two people work together while Redis, the web processes and a worker are killed.
+
+        At the end both windows show what is in Redis, in its order. Nothing was loaded again, each
+        action that was acknowledged was done exactly once, each feed came as a whole only once, and
+        the browser had nothing to complain about.
+        """
+        check_browser()
+        board = BoardProcess("--port", "0")
+        self.addCleanup(board.kill)
+        url, redis = await deferToThread(board.up)
+        folder = pictures(self)
+        options = ("--redis", redis, "--pictures", str(folder))
+        seen = await deferToThread(drive, "tests.browser.drive", url, *options)
+        self.assertEqual(seen["errors"], [])
+        self.assertIn("Redis is away", seen["said while Redis is away"])
+        self.assertIn("Not done. ", seen["told of a conflict"])
+        thoonk = Thoonk(redis)
+        thoonk.startService()
+        self.addCleanup(thoonk.stopService)
+        await self._same_as_redis(thoonk, seen)
+        await self._nothing_lost(thoonk, seen)
+        for name, window in seen["windows"].items():
+            self.assertTrue(window["marked"], f"{name}'s page was loaded again")
+            self.assertEqual(window["reasons"], [], name)
+            self.assertEqual(set(window["snapshots"].values()), {1}, name)
+        self.assertEqual(len(list(folder.glob("*.png"))), 10, list(folder.iterdir()))
+        board.interrupt()
+        self.assertEqual(await deferToThread(board.end), 0, board.output)
+        self.assertEqual(board.complaints, "")
+        self.assertEqual(board.leftovers(), [])
+
+    async def _same_as_redis(self, thoonk: Thoonk, seen: dict[str, Any]) -> None:
+        names = Team(seen["team"])
+        members = await thoonk.feed(names.members).get_ids()
+        for window in seen["windows"].values():
+            self.assertEqual(set(window["shown"]), set(members))
+            for member, shown in window["shown"].items():
+                ids = await thoonk.sorted_feed(names.tasks(member)).get_ids()
+                self.assertEqual([id for id, _ in shown], ids, member)
+            chat = await thoonk.feed(names.chat, serializer="json").get_all()
+            self.assertEqual(window["chat"], [item["text"] for item in chat.values()])
+
+    async def _nothing_lost(self, thoonk: Thoonk, seen: dict[str, Any]) -> None:
+        names = Team(seen["team"])
+        journal = [entry for each in seen["windows"].values() for entry in each["journal"]]
+        done = Counter(entry["action"] for entry in journal)
+        self.assertGreaterEqual(done["move"], 50)
+        there: Counter[str] = Counter()
+        for member in await thoonk.feed(names.members).get_ids():
+            tasks = thoonk.sorted_feed(names.tasks(member), serializer="json")
+            shipped = thoonk.feed(names.shipped(member), serializer="json")
+            for feed in (tasks, shipped):
+                there.update(item["text"] for item in (await feed.get_all()).values())
+        for entry in journal:
+            if entry["action"] == "add" and "goes on without" in entry["payload"]["text"]:
+                self.assertEqual(there[entry["payload"]["text"]], 1, entry)
+        moves = await thoonk.sorted_feed(names.tasks("docs")).history(0)
+        moved = sum(isinstance(event, Moved) for event in moves)
+        wanted = sum(
+            entry["action"] == "move" and entry["payload"]["member"] == "docs" for entry in journal
+        )
+        self.assertEqual(moved, wanted, "each move is in the history, once")
