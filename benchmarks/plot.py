@@ -41,7 +41,8 @@ def draw(
         if ranked:
             order = sorted(rows, key=lambda who: median(rows[who]), reverse=metric.more)
             rows = {who: rows[who] for who in order}
-        scale = (WIDTH - LEFT - RIGHT) / max(max(values) for values in rows.values())
+        most = max(max(values) for values in rows.values())
+        scale = (WIDTH - LEFT - RIGHT) / (most if most > 0 else 1)
         y += HEAD
         title = f"{report.titles[what][0]}: {metric.unit}"
         better = f"{'more' if metric.more else 'less'} is better"

@@ -41,12 +41,15 @@ class Metric(NamedTuple):
 
 METRICS = {
     "per_second": Metric("per second", True, 0),
+    "server_us": Metric("us of server CPU", False),
     "client_us": Metric("us of client CPU", False),
     "redis_us": Metric("us of Redis CPU", False),
     "cpu_us": Metric("us of all CPU", False),
     "p50_ms": Metric("ms p50", False),
     "p99_ms": Metric("ms p99", False),
+    "all_p99_ms": Metric("ms p99 of the last", False),
     "bytes": Metric("bytes", False, 1),
+    "collected_bytes": Metric("bytes without garbage", False, 1),
     "keys": Metric("keys", False, 3),
 }
 

@@ -57,6 +57,11 @@ COMMIT_SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
             ),
             reply=[0, 1, 0, 8, 9],
         ),
+        grows(
+            *FEED,
+            args=call("feed", ("feed/publish_for", "6", "other", "60000", "a", "A2")),
+            reply=[0, 8],
+        ),
         shrinks(*FEED, args=call("feed", ("feed/retract", "", "a")), reply=[0, 8]),
         shrinks(*FEED, args=call("feed", ("expect", "7", "")), reply=[0, 1], whole=False),
         shrinks(*CLAIMED, args=call("feed"), reply=[0], whole=False),

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 from unittest.mock import ANY
 
-from tests.sampling import Sample, conflicts, grows, reads, refuses, shrinks
+from tests.sampling import NAME, Sample, conflicts, grows, reads, refuses, shrinks
 
 __all__ = ["CHANGED", "FEED", "FEED_SAMPLES", "FULL", "PLACED", "SORTED", "known"]
 
@@ -40,6 +40,13 @@ PLACED: Final = (
     ("XADD", "history", "7-0", "e", "7 5 99 4 edit\0\x002\0B"),
     ("HSET", "revisions", "2", "7", "3", "6"),
 )
+#: Of FULL: item a is over since long ago, b will be.
+OVER: Final = (("ZADD", "expires", "5", "1\0a"), ("ZADD", "expiring", "5", NAME))
+LATER: Final = (("ZADD", "expires", "9e12", "2\0b"), ("ZADD", "expiring", "9e12", NAME))
+#: Far too many that are gone.
+MANY: Final = ("ZADD", "expires", *chain.from_iterable((f"{n}", f"1\0{n}") for n in range(200)))
+NAME_ARG: Final = NAME.encode()
+FOR: Final = (NAME_ARG, b"60000")
 SIXTH, SEVENTH = (each[4].encode() for each in CHANGED[1:3])
 #: What is believed of items: what they are, or not any more.
 AS_IT_IS: Final = {"a": "A", "b": "B"}
@@ -94,6 +101,27 @@ def looks_since(
 
 
 FEED_SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
+    "feed/expire": (
+        shrinks(*FULL, *OVER, args=(NAME_ARG, b"9"), reply=[1, -1]),
+        shrinks(*FULL, *CHANGED, *OVER, *LATER, args=(NAME_ARG, b"1"), reply=[1, ANY]),
+        # Published anew, retracted, unreadable.
+        shrinks(
+            *FULL,
+            ("ZADD", "expires", "5", "0.5\0a", "5", "7\0z", "5", "q"),
+            args=(NAME_ARG, b"9"),
+            reply=[0, -1],
+        ),
+        shrinks(*OVER, args=(NAME_ARG, b"9"), reply=[0, -1], whole=False),
+        shrinks(*SORTED, *OVER, args=(NAME_ARG, b"9"), reply=[0, -1], whole=False),
+        shrinks(*FULL, *LATER, ("ZADD", "expiring", "5", NAME), args=(NAME_ARG, b"9"), reply=ANY),
+        reads(*FULL, args=(NAME_ARG, b"9"), reply=[0, -1]),
+    ),
+    "feed/expiring": (
+        reads(args=(b"9",), reply=[-1]),
+        reads(
+            ("ZADD", "expiring", "5", "a", "6", "b", "9e12", "c"), args=(b"1",), reply=[ANY, b"a"]
+        ),
+    ),
     "feed/get_all": (
         reads(*FULL[:2], ("HSET", "items", "a", "A"), reply=[b"a", b"A", b"b", None]),
     ),
@@ -110,6 +138,14 @@ FEED_SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         conflicts(*FULL, *CHANGED, args=(b"c", b"C", b"6"), found=(b"7", b"0", None)),
         conflicts(*FULL, *CHANGED[:1], args=(b"a", b"A2", b"0"), found=(b"7", b"7", b"A")),
         refuses("FEEDNOTFOUND", args=(b"a", b"A")),
+    ),
+    "feed/publish_for": (
+        grows(*FULL, *LATER, args=(*FOR, b"c", b"C"), reply=2),
+        grows(*FULL, *OVER, args=(*FOR, b"a", b"A2")),
+        grows(*FULL, *CHANGED, args=(*FOR, b"a", b"A2", b"6"), reply=8),
+        grows(FEED, MANY, args=(*FOR, b"a", b"A")),
+        conflicts(*FULL, *CHANGED, args=(*FOR, b"a", b"A2", b"5"), found=(b"7", b"6", b"A")),
+        refuses("FEEDNOTFOUND", args=(*FOR, b"a", b"A")),
     ),
     "feed/retract": (
         shrinks(*FULL, args=(b"a",)),

@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.bridge_samples import BRIDGE_SAMPLES
 from tests.commit_samples import COMMIT_SAMPLES
-from tests.feed_samples import FEED, FEED_SAMPLES, FULL, SORTED
+from tests.feed_samples import FEED, FEED_SAMPLES, FULL, LATER, OVER, SORTED
 from tests.sampling import KEYS, NAME, Sample, grows, reads, refuses, shrinks
 from tests.schedule_samples import SCHEDULE_SAMPLES
 
@@ -60,6 +60,7 @@ WHO: Final = (NAME.encode(), b"instance")
 #: a last id.
 UNLISTED_IS: Final = (b"unlisted", b"its name is not in feeds")
 UNLISTED: Final = b" ".join(UNLISTED_IS)
+UNEXPIRED: Final = (b"unscheduled", b"in %b it is due too late, or never" % KEYS.expiring)
 LEFT: Final = b"in %b, without an item" % KEYS.revisions
 BELOW: Final = b"%b is 2, below the id 3" % KEYS.idincr
 
@@ -70,6 +71,20 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         reads(FEED, args=(b"1", b"", WHO[0], b"feed"), reply=[b"", UNLISTED, *UNLISTED_IS, 0]),
         shrinks(
             FEED, args=(b"1", UNLISTED, WHO[0], b"feed"), reply=[b"", UNLISTED, *UNLISTED_IS, 1]
+        ),
+    ),
+    "fsck/expires": (
+        reads(*FULL, *LATER, args=(b"1", b"", WHO[0]), reply=[]),
+        reads(*FULL, args=(b"1", b"", WHO[0]), reply=[]),
+        shrinks(
+            *(*FULL, LATER[0]),
+            args=(b"1", b"late", WHO[0]),
+            reply=[b"", b"late", *UNEXPIRED, 1],
+        ),
+        reads(
+            *(*FULL, *LATER, OVER[0]),
+            args=(b"1", b"", WHO[0]),
+            reply=[b"", b"late", *UNEXPIRED, 0],
         ),
     ),
     "fsck/feed": (
@@ -262,6 +277,12 @@ SAMPLES: Final[dict[str, tuple[Sample, ...]]] = {
         ),
     ),
     "job/parked": (reads(*JOBS, *DELAYED, args=(b"0", b"10"), reply=[b"0", b"s"]),),
+    "job/postpone": (
+        shrinks(*JOBS, args=(b"c", b"", b"5000")),
+        shrinks(*JOBS, *LEASED, args=(b"c", b"tok", b"5000")),
+        refuses("JOBNOTCLAIMED", *JOBS, args=(b"a", b"", b"5000")),
+        refuses("LEASELOST", *JOBS, *LEASED, args=(b"c", b"old", b"5000")),
+    ),
     "job/progress": (
         reads(*JOBS, *LEASED, args=(b"c", b"tok", b"half"), reply=1),
         reads(*JOBS, args=(b"c", b"", b"half"), reply=1),

@@ -33,7 +33,8 @@ class SampleKeys(FeedKeys):
         self.others = {"origin_": LuaJobKeys(name), "changed_": FeedKeys(b"c:" + name)}
 
     def changing(self) -> tuple[bytes, ...]:
-        return self.others["changed_"].changing()
+        changed = self.others["changed_"]
+        return (*changed.changing(), changed.expiring)
 
     def telling(self) -> tuple[bytes, ...]:
         return self.others["changed_"].telling()

@@ -21,7 +21,7 @@ def _parted(table: str) -> tuple[str, str, str]:
 
 
 class BenchmarkTests(TestCase):
-    """``python -m benchmarks.calls``, ``benchmarks.live`` and ``benchmarks.jobs``"""
+    """``python -m benchmarks.calls``, and ``live``, ``jobs``, ``web``."""
 
     timeout = 240
 
@@ -89,3 +89,15 @@ class BenchmarkTests(TestCase):
         args = ("--only", "bulk", "--contestants", "txthoonk-quiet")
         _, measured, _ = await self.run_short("jobs", *args)
         self.assertEqual(measured, {("bulk", "txthoonk-quiet")})
+
+    async def test_web(self) -> None:
+        """A short run of the web takes ours and what is on Twisted through all of it."""
+        folder, measured, out = await self.run_short("web")
+        whos = ("txthoonk-ws", "txthoonk-sse", "bare-ws", "bare-ws-direct", "sse-twisted.web")
+        all = {(what, who) for what in ("one", "eight", "idle", "idle-more") for who in whos}
+        self.assertEqual(measured, all)
+        for who in whos:
+            self.assertIn(f"\n  {who} ", out)
+        for plot in ("web", "web-latency", "web-memory"):
+            drawn = ElementTree.parse(folder / f"{plot}.svg")
+            self.assertIn("txthoonk-ws", [text.text for text in drawn.iterfind(".//{*}text")])

@@ -10,7 +10,7 @@ from twisted.internet.defer import gatherResults
 
 from tests.helpers import until
 from tests.peer_jobs import PeerCase
-from txthoonk import Empty, JobNotClaimed, JobNotStalled
+from txthoonk import Empty, JobNotClaimed, JobNotStalled, LeaseLost
 from txthoonk.types.maintenance import DUE, DUE_CALLS
 
 
@@ -44,6 +44,40 @@ class DelayedCase(PeerCase):
         await self.refused(self.job.get(0.01), Empty, self.name)
         await gatherResults([claim.finish("done", ttl=0) for claim in claims])
         await self.nothing_left()
+
+
+class ReleasedTests(DelayedCase):
+    """Claims that are given back for later."""
+
+    async def test_released(self) -> None:
+        """
+        A claim that is given back for later does not count, and its job comes back when it is due.
+        """
+        await self.job.put("item a", id="a")
+        claim = await self.job.get(5)
+        await claim.release(delay=3600)
+        self.assertEqual(await self.states("a"), ["delayed"])
+        with self.assertRaises(LeaseLost):
+            await claim.release(delay=3600)
+        self.assertEqual(await self.job.get_failure_count("a"), 0)
+        await self.come_due("a")
+        self.assertEqual(await self.promoted(), 1)
+        await self.worked_off("a")
+
+    async def test_soon(self) -> None:
+        """
+        However short the time is, the job is behind those that are there.
+        """
+        for id in ("a", "b"):
+            await self.job.put(f"item {id}", id=id)
+        claim = await self.job.get(5)
+        await claim.release(delay=0.0001)
+        self.assertEqual((await self.job.get(5)).id, "b")
+        await until(self.promoted)
+        self.assertEqual((await self.job.get(5)).id, "a")
+        for delay in (-1, float("nan"), 1e10):
+            with self.assertRaises(ValueError):
+                claim.release(delay=delay)
 
 
 class PromotionTests(DelayedCase):

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txthoonk import errors
 from txthoonk.errors import (
     AuthenticationFailed,
+    CrossSlot,
     FeedDoesNotExist,
     FeedError,
     ItemDoesNotExist,
@@ -55,6 +56,7 @@ REPLIES: dict[str, type[ServerError]] = {
     "LOADING Redis is loading the dataset in memory": ServerBusy,
     "BUSY Redis is busy running a script.": ServerBusy,
     "TRYAGAIN Multiple keys request during rehashing of slot": ServerBusy,
+    "CROSSSLOT Keys in request don't hash to the same slot": CrossSlot,
     "NOSCRIPT No matching script. Please use EVAL.": ScriptMissing,
     "NOAUTH Authentication required.": AuthenticationFailed,
     "WRONGPASS invalid username-password pair or user is disabled.": AuthenticationFailed,

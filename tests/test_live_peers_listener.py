@@ -21,11 +21,13 @@ INTERNAL = frozenset(
         *(
             "forget",
             "finish_claimed",
+            "commit_claimed",
             "finish_encoded",
             "finish_for",
             "cancel_claimed",
             "release_claimed",
         ),
+        *("check_revision", "conflict"),
         *("stall_claimed", "progress_claimed", "give_up", "extend", "encode_result"),
         "decode_result",
     }
@@ -225,6 +227,7 @@ class FullRunTests(LivePeerCase):
                 await feed.publish(f"\0{number}\0", id=f"{number}")
             await feed.publish("", id="3")
             await feed.publish("ü")
+            await feed.publish("for a while", id="3", ttl=0.001)
 
         await self.do(
             feed,
@@ -232,6 +235,7 @@ class FullRunTests(LivePeerCase):
                 "publish": lambda: Deferred.fromCoroutine(publish()),
                 **self.common(feed, "publish"),
                 **self.reads(feed),
+                "maintenance": feed.maintenance,
                 "retract": lambda: feed.retract("3"),
                 "delete": feed.delete,
             },
@@ -292,6 +296,20 @@ class FullRunTests(LivePeerCase):
             await taken.extend()
             await taken.finish("\0")
             self.assertEqual(await result, "\0")
+            items = self.thoonk.feed(f"{prefix}-committed", max_length=1)
+            places = self.thoonk.sorted_feed(f"{prefix}-placed")
+            for more in ({}, {"result": "\0"}):
+                await job.put("x")
+                await (await job.get(timeout=5)).commit(
+                    items.change.publish("", id="1"),
+                    items.change.publish("\0"),
+                    places.change.append("x"),
+                    places.change.prepend(""),
+                    places.change.retract("1"),
+                    **more,
+                )
+            await items.delete()
+            await places.delete()
             # Without a result, and an empty one.
             for more in ((), ("",)):
                 await job.put("x", id="e")

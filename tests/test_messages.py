@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txthoonk import Edited, FeedDeleted, ItemError, Moved, Published, Resync, Retracted
 from txthoonk.messages import deleted, encode_message, message_of, snapshot
+from txthoonk.types.base import ItemId
 
 AT = "gqll7vatq8-7-21i3v9"
 
@@ -79,5 +80,6 @@ class MessageTests(SynchronousTestCase):
         """
         message = message_of(Published("f", b"\xff".decode("utf-8", "surrogateescape"), "ä", 7), AT)
         self.assertEqual(json.loads(encode_message(message)), message)
+        self.assertEqual(encode_message({ItemId("a"): ItemId("7")}), b'{"a":"7"}')
         self.assertEqual(encode_message({"a": ["ä"]}), '{"a":["ä"]}'.encode())
         self.assertRaises(TypeError, encode_message, {"a": object()})

@@ -92,7 +92,8 @@ class KeyTests(SynchronousTestCase):
         What the contract does not have is told apart at a glance.
         """
         words = ("handoff", "seen", "lost", "lease", "errors", "delayed", "results", "due")
-        words += ("bridged", "revision", "revisions", "history", "schedules", "ticks")
+        words += ("bridged", "revision", "revisions", "history", "expires", "schedules")
+        words += ("ticks",)
         self.assertEqual(FeedKeys(b"f").ours(), tuple(f"tx.feed.{w}:f".encode() for w in words))
 
     def test_events(self) -> None:
@@ -114,7 +115,7 @@ class KeyTests(SynchronousTestCase):
         keys = FeedKeys(b"f")
         names = (name for name in vars(FeedKeys) if not name.endswith("_channel"))
         own = {name for name in names if isinstance(getattr(keys, name), bytes)}
-        own -= {"name", "feeds", "newfeed", "delfeed", "conffeed", "scheduled"}
+        own -= {"name", "feeds", "newfeed", "delfeed", "conffeed", "scheduled", "expiring"}
         own -= {"recurrings", "recurring_config", "recurring"}  # no feeds
         self.assertEqual(sorted(keys.every_key()), sorted(getattr(keys, name) for name in own))
         for feed_type in (Feed, SortedFeed, Queue, Job):

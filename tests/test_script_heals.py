@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.feed_samples import CHANGED, FULL, PLACED, SORTED, known
+from tests.feed_samples import CHANGED, FOR, FULL, OVER, PLACED, SORTED, known
 from tests.samples import KEYS, NAME, Sample
 from tests.test_script_rules import ScriptCase
 from txthoonk.changes import Head, read_head
@@ -15,6 +15,9 @@ from txthoonk.scripts import script
 CHANGES: Final = (
     ("feed/publish", Sample((*FULL, *CHANGED), (b"c", b"C")), 2, {b"c": 2}),
     ("feed/publish", Sample((*FULL, *CHANGED), (b"a", b"A2")), 1, {b"a": 1}),
+    ("feed/publish_for", Sample((*FULL, *CHANGED), (*FOR, b"c", b"C")), 2, {b"c": 2}),
+    ("feed/publish_for", Sample((*FULL, *CHANGED), (*FOR, b"a", b"A2")), 1, {b"a": 1}),
+    ("feed/expire", Sample((*FULL, *CHANGED, *OVER), (NAME.encode(), b"9")), 1, {}),
     ("feed/retract", Sample((*FULL, *CHANGED), (b"a",)), 1, {}),
     ("live/adopt", Sample((*FULL, *CHANGED), known("a", "z")), 2, {b"b": 2}),
     ("sorted_feed/edit", Sample((*SORTED, *PLACED), (b"1", b"A2")), 1, {b"1": 1}),
@@ -173,7 +176,7 @@ class HealingTests(ScriptCase):
         A condition is not met by what was written there instead of a revision.
         """
         for name, sample, _, _ in CHANGES:
-            if name in ("live/adopt", "sorted_feed/publish") or sample.args[0] == b"c":
+            if name in ("live/adopt", "sorted_feed/publish", "feed/expire") or b"c" in sample.args:
                 continue
             await self.make(sample, ("DEL", "revisions"), ("SET", "revisions", "6"))
             before = await self.dump()

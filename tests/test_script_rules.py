@@ -49,7 +49,8 @@ class ScriptCase(ThoonkTestCase):
 
     async def prepare(self, sample: Sample) -> None:
         """Make the server as a sample wants it."""
-        others = (KEYS.scheduled, KEYS.recurrings, KEYS.recurring_config, KEYS.recurring)
+        others = (KEYS.scheduled, KEYS.expiring, KEYS.recurrings)
+        others += (KEYS.recurring_config, KEYS.recurring)
         for keys in KEYS.others.values():
             others += keys.every_key()
         await self.raw.execute("DEL", KEYS.feeds, *KEYS.every_key(), *others)

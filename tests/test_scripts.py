@@ -40,7 +40,8 @@ _BINDING: Final = re.compile(r"local ([\w, ]+) = (.*(?:KEYS|ARGV).*)")
 
 #: Another script, put in as a function.
 _FUNCTION: Final = re.compile(
-    r"^local function \w+\(KEYS, ARGV, redis\)\n.*?^end -- (\w+/\w+)\n", re.MULTILINE | re.DOTALL
+    r"^local function (\w+?)_(\w+)\(KEYS, ARGV, redis\)\n.*?^end -- \1/\2\n",
+    re.MULTILINE | re.DOTALL,
 )
 
 
@@ -215,10 +216,11 @@ class LoaderTests(SynchronousTestCase):
         A script that is part of another is a function there, of what it would be given itself.
         """
         found = script("job/commit").source.decode()
-        names = _FUNCTION.findall(found)
-        self.assertEqual(len(names), 8)
+        names = ["/".join(each) for each in _FUNCTION.findall(found)]
+        self.assertEqual(len(names), 9)
         for name in names:
-            body = "\n".join((*split_body(script(name))[1], *split_body(script(name))[2]))
+            part = script(name)
+            body = part.source.decode().removeprefix(part.comment).rstrip("\n")
             head = f"local function {name.replace('/', '_')}(KEYS, ARGV, redis)"
             self.assertIn(f"\n{head}\n{body}\nend -- {name}\n", found)
         for each in all_scripts():

@@ -239,7 +239,7 @@ class HookTests(SynchronousTestCase):
         """
         self.assertEqual(user_id({"id": 7, "name": "Ann"}), "7")
         self.assertEqual(
-            [user_id(u) for u in ("ann", 7, {"name": "x"})], ["ann", "7", "{'name': 'x'}"]
+            [user_id(u) for u in ("ann", 7, {"name": "x"})], ["ann", "7", '{"name": "x"}']
         )
 
 

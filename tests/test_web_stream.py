@@ -194,6 +194,23 @@ class StreamTests(StreamCase):
         await page.when_told("publish", feed=f"{team}:x:b")
         self.assertNotIn("secret", str(page.mirror.log))
 
+    async def test_wide_patterns(self) -> None:
+        """
+        A pattern that has the process follow everything is refused, unless the application says
+        otherwise.
+        """
+        team = self.feed_name()
+        await self.thoonk.feed(f"{team}:x:y").publish("one")
+        self.serve_live()
+        for glob in ("*", f"{team}:*", f"{team}:*:y", f"[{team[0]}]{team[1:]}:x:y"):
+            page = await self.stream(f"pattern={quote(glob)}")
+            await page.when_told("refused", pattern=glob, code=403)
+        self.serve_live(may_follow=lambda user, pattern: pattern == f"{team}:*")
+        page = await self.stream(f"pattern={quote(f'{team}:*')}")
+        await page.when_told("snapshot", feed=f"{team}:x:y")
+        page = await self.stream(f"pattern={quote(f'{team}:x:*')}")
+        await page.when_told("refused", code=403)
+
     async def test_revoked(self) -> None:
         """
         When rights are taken, the streams of that user end at once, and nobody else's.

@@ -60,6 +60,12 @@ SAFEGUARDS = {
         "  elseif token ~= '' and string.match(leases[i] or '', '^[^ ]+') ~= token then",
     ),
     "fence": ("job/finish", _CHECK, "  elseif false then"),
+    "commit": (
+        "job/commit",
+        "if refused and not wrong then",
+        "if refused and not wrong then refused = {}",
+    ),
+    "touch": ("job/commit", "if grows then", "if false then"),
     "expiry": ("job/survey", "  elseif tonumber(ends) <= now then", "  elseif false then"),
 }
 
@@ -251,7 +257,7 @@ def wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:
     setattr(owner, name, lambda *args, **how: around(method, *args, **how))
 
 
-def work(options: dict[str, Any], point: str, passes: str) -> NoReturn:
+def work(kind: type[Victim], options: dict[str, Any], point: str, passes: str) -> NoReturn:
     """What a forked process does."""
     status = 1
     try:
@@ -259,7 +265,7 @@ def work(options: dict[str, Any], point: str, passes: str) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False, discardBuffer=True)
-        victim = Victim(options, point, int(passes or 0))
+        victim = kind(options, point, int(passes or 0))
         if point != "-":
             victim.arm()
         victim.run()
@@ -281,10 +287,14 @@ def log(event: Any) -> None:
 
 
 class Parent:
-    """Forks workers, and reaps them."""
+    """Forks workers, and reaps them.
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    :param kind: of workers.
+    """
+
+    def __init__(self, options: dict[str, Any], kind: type[Victim] = Victim) -> None:
         self._options = options
+        self._kind = kind
         self._children: set[int] = set()
         self._rest = b""
 
@@ -322,7 +332,7 @@ class Parent:
     def _fork(self, point: str, passes: str) -> None:
         pid = os.fork()
         if pid == 0:
-            work(self._options, point, passes)
+            work(self._kind, self._options, point, passes)
         self._children.add(pid)
         tell(f"born {pid}")
 
@@ -345,15 +355,21 @@ def prepare(options: dict[str, Any]) -> None:
     if off == "handoff":
         Job._return_abandoned = lambda self, grace: succeed(0)  # type: ignore[method-assign]  # it is off
     elif off:
-        FOR_GOOD.enter_context(switched_off(off))
+        for each in off.split("+"):
+            FOR_GOOD.enter_context(switched_off(each))
     txthoonk._upkeep.MAINTENANCE = options.get("maintenance", txthoonk._upkeep.MAINTENANCE)
     grace = options.get("handoff_grace", 1.0)
     wrap(Job, "maintenance", lambda method, job, **how: method(job, grace, **how))
 
 
-if __name__ == "__main__":
+def main(kind: type[Victim] = Victim) -> None:
+    """What the process that forks does."""
     given = json.loads(sys.argv[1])
     prepare(given)
     if "twisted.internet.reactor" in sys.modules:
         raise SystemExit("there is a reactor already: it would be shared by all that is forked")
-    Parent(given).run()
+    Parent(given, kind).run()
+
+
+if __name__ == "__main__":
+    main()

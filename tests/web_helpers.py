@@ -100,12 +100,11 @@ class WebTestCase(ThoonkTestCase):
         real: Any = reactor
         port = real.listenTCP(0, site, interface="127.0.0.1")
 
-        def connections() -> list[Any]:
-            return [
-                each for each in (*real.getReaders(), *real.getWriters()) if type(each) is Server
-            ]
+        def is_busy() -> bool:
+            there = (*real.getReaders(), *real.getWriters())
+            return any(isinstance(each, Server) and each.server is port for each in there)
 
-        self.addCleanup(lambda: Deferred.fromCoroutine(until(lambda: not connections())))
+        self.addCleanup(lambda: Deferred.fromCoroutine(until(lambda: not is_busy())))
         self.addCleanup(port.stopListening)
         number: int = port.getHost().port
         return number

@@ -1,4 +1,4 @@
-"""Maintenance of all feeds of jobs there are, about once a second."""
+"""Maintenance of all feeds there are, about once a second."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults, s
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from txthoonk._deferred import ignore, returns_deferred
+from txthoonk._deferred import returns_deferred
 from txthoonk.errors import FeedDoesNotExist, ThoonkError, WrongFeedType
+from txthoonk.expiry import Expirer
 from txthoonk.service import Thoonk
 from txthoonk.types import Job
 
@@ -30,6 +31,8 @@ FRESH: Final = 60
 class Maintainer(Service):
     """Runs ``maintenance()`` of every feed of jobs; any number of these may run at a time.
 
+    Items of feeds whose time is over are retracted, too.
+
     :param thoonk: where the feeds are.
     :param reactor: what waits.
     """
@@ -44,12 +47,14 @@ class Maintainer(Service):
         self._some = DeferredSemaphore(AT_ONCE)
         self._loop = LoopingCall(self._pass)
         self._loop.clock = reactor
+        self._expirer = Expirer(thoonk, reactor)
         self._looping: Deferred[Any] | None = None
 
     def startService(self) -> None:
         """Begin with the first pass."""
         super().startService()
         self._looping = self._loop.start(INTERVAL)
+        self._expirer.startService()
 
     def stopService(self) -> Deferred[None]:
         """Begin no more passes.
@@ -57,11 +62,12 @@ class Maintainer(Service):
         :returns: fires when the last one is done.
         """
         super().stopService()
+        expiring = self._expirer.stopService()
         looping, self._looping = self._looping, None
         if looping is None:
             return succeed(None)
         self._loop.stop()
-        return looping.addBoth(ignore)
+        return looping.addBoth(lambda _: expiring)
 
     @returns_deferred
     async def _pass(self) -> None:

@@ -12,7 +12,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk.errors import ConnectionFailed, ServerBusy, ThoonkError
+from txthoonk.expiry import Expirer
 from txthoonk.running import Run
+from txthoonk.service import Thoonk
 from txthoonk.types.job import Job
 
 __all__ = ["Caretaker", "Heartbeat"]
@@ -118,6 +120,9 @@ class Heartbeat:
 class Caretaker:
     """Runs maintenance of some feeds about once a second, and promotes what is due in time.
 
+    Beside that items of any feed whose time is over are retracted.
+
+    :param thoonk: where the feeds are.
     :param reactor: for the clock.
     :param feeds: whose they are; each is told of what cannot be done.
     :param parked: called with feed, id and reason of each job that is parked.
@@ -128,6 +133,7 @@ class Caretaker:
 
     def __init__(
         self,
+        thoonk: Thoonk,
         reactor: Any,
         feeds: Iterable[Any],
         parked: Callable[[str, str, str], object],
@@ -140,15 +146,18 @@ class Caretaker:
         self._going = False
         self._timers: dict[str, Any] = {}
         self._passes: dict[str, Deferred[Any]] = {}
+        self._expirer = Expirer(thoonk, reactor)
 
     def start(self) -> None:
         """Begin at once."""
         self._going = True
         self._soon("all", 0, self._maintain)
+        self._expirer.startService()
 
     def stop(self) -> None:
         """Do nothing more; what is under way is given up."""
         self._going = False
+        self._expirer.stopService()
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()

@@ -39,7 +39,7 @@ _ANY: Final = ""
 
 #: Type of a feed -> the keys that it may have, as attributes of ``FeedKeys``, with Redis's types.
 CHECKED: Final[dict[str, dict[str, str]]] = {
-    "feed": {**_COMMON, **_CHANGES, "ids": "zset"},
+    "feed": {**_COMMON, **_CHANGES, "ids": "zset", "expires": "zset"},
     "sorted_feed": {**_COMMON, **_CHANGES, "ids": "list", "idincr": "string"},
     "queue": {**_COMMON, **_WAITING},
     "job": {
@@ -190,6 +190,7 @@ class Check:
             return faults  # no script could look at such keys
         await self._look("config", [encode(self._name), encode(wanted)])
         if kind == "feed":
+            await self._look("expires", [encode(self._name)])
             await self._look_at_ids(kind, await self._of_feed())
         elif kind == "sorted_feed":
             await self._look_at_sorted_feed()

@@ -14,6 +14,8 @@ __all__ = [
     "DELFEED",
     "FEEDS",
     "NEWFEED",
+    "REVOKE",
+    "REVOKED",
     "SEGMENTS",
     "SEPARATOR",
     "FeedKeys",
@@ -30,6 +32,11 @@ FEEDS: Final = b"feeds"
 NEWFEED: Final = b"newfeed"
 DELFEED: Final = b"delfeed"
 CONFFEED: Final = b"conffeed"
+
+#: Users whose rights have changed: a channel, with the number of the database behind it, and a
+#: stream of the last ones.
+REVOKE: Final = b"tx.web.revoke:"
+REVOKED: Final = b"tx.web.revoked"
 
 #: Stands between the parts of a message; only the first one separates.
 SEPARATOR: Final = b"\x00"
@@ -173,6 +180,10 @@ class FeedKeys:
     revisions = _Key("tx.feed.revisions:")
     #: The last events.
     history = _Key("tx.feed.history:")
+    #: Of a feed: the publishes whose items are over some time, by when: milliseconds.
+    expires = _Key("tx.feed.expires:")
+    #: Of all feeds that have such: when the first of each is over, milliseconds.
+    expiring = _OneOfAll("tx.feed.expiring")
     #: What is put again and again: name -> rule, policy, item; and when next: milliseconds.
     schedules = _Key("tx.feed.schedules:")
     ticks = _Key("tx.feed.ticks:")
@@ -222,6 +233,7 @@ class FeedKeys:
             self.revision,
             self.revisions,
             self.history,
+            self.expires,
         )
 
     def telling(self) -> tuple[bytes, ...]:
@@ -271,6 +283,7 @@ class FeedKeys:
             self.revision,
             self.revisions,
             self.history,
+            self.expires,
             self.schedules,
             self.ticks,
         )

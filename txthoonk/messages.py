@@ -97,12 +97,14 @@ def encode_message(message: Any) -> bytes:
     Bytes in names, ids and items that are no UTF-8 are lone surrogates, ``"\\udcff"``: JavaScript
     and Python give them back as they are.
 
-    :raises TypeError: if there is something in it that JSON has not.
+    :raises TypeError: ValueError: if there is something in it that JSON has not.
     """
     try:
         return _ENCODER.encode(message)
-    except UnicodeEncodeError:
-        return json.dumps(message, separators=(",", ":")).encode()
+    except (TypeError, UnicodeEncodeError):  # msgspec has no subclasses of str, as ids are
+        return json.dumps(
+            message, separators=(",", ":"), default=msgspec.to_builtins, allow_nan=False
+        ).encode()
 
 
 def _readable(item: Any) -> Any:

@@ -208,6 +208,22 @@ class Thoonk(Listening, Service):
             scheduler.startService()
         return scheduler
 
+    def expirer(self) -> Service:
+        """Retract items whose time is over (``Feed.publish(ttl=)``), of all feeds.
+
+        For programs that run no :class:`JobWorker`, which does so by itself. Any number of
+        instances may do it, on any hosts.
+
+        :returns: an :class:`~txthoonk.expiry.Expirer`, which starts and stops with this instance.
+        """
+        from txthoonk.expiry import Expirer
+
+        expirer = Expirer(self)
+        self._own_workers.append(expirer)
+        if self.running:
+            expirer.startService()
+        return expirer
+
     def add_worker(self, worker: Service) -> None:
         """Stop a worker before this instance stops; for workers."""
         self._workers[worker] = None

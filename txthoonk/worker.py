@@ -133,7 +133,7 @@ class JobWorker(Service):
         self._in_turn: Any = None
         self._heartbeat = Heartbeat(self._reactor, self._runs)
         self._caretaker = (
-            Caretaker(self._reactor, self._feeds, self.parked, self._maintained)
+            Caretaker(thoonk, self._reactor, self._feeds, self.parked, self._maintained)
             if maintain
             else None
         )

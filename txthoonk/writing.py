@@ -45,11 +45,13 @@ def writer(transport: ITransport) -> Callable[[bytes], None]:
         ):
             socket.write(data)
             return
-        sent = socket.writeSomeData(data)
-        if isinstance(sent, int):
+        try:
+            sent = socket.socket.send(data)
+        except OSError:
+            # It takes none just now; or the reactor's own turn meets the error, and reports it.
+            socket.write(data)
+        else:
             if sent < len(data):
                 socket.write(data[sent:])
-        else:
-            socket.write(data)  # the reactor's own turn meets the same error and reports it
 
     return write

@@ -47,7 +47,12 @@ const verbs = {
   delete: ({ feed }) => call(feed, 'instance/delete', feed, instance).then(() => null),
   exists: ({ feed }) => send('SISMEMBER', 'feeds', feed).then(Boolean),
   feed_names: () => send('SMEMBERS', 'feeds'),
-  'feed.publish': async ({ feed, item, id = randomUUID(), if_revision: rev }) => { await call(feed, 'feed/publish', id, item, ...only(rev)); return id; },
+  'feed.publish': async ({ feed, item, id = randomUUID(), if_revision: rev, ttl }) => {
+    const stays = ttl === undefined ? ['feed/publish'] : ['feed/publish_for', feed, `${ttl * 1000}`];
+    await call(feed, ...stays, id, item, ...only(rev));
+    return id;
+  },
+  'feed.maintenance': async ({ feed }) => { while ((await call(feed, 'feed/expire', feed, '100'))[1] === 0); return null; },
   'feed.retract': ({ feed, id, if_revision: rev }) => call(feed, 'feed/retract', id, ...only(rev)).then(Boolean),
   'feed.get_ids': raw('ZRANGE', 'ids', '0', '-1'), 'feed.get_item': raw('HGET', 'items'),
   'feed.get_all': async ({ feed }) => pairs(await call(feed, 'feed/get_all')),

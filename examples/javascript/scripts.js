@@ -11,10 +11,14 @@ export class Scripts {
   constructor(folder) {
     const read = (file) => readFileSync(`${folder}/${file}`, 'utf8');
     const body = (lines) => lines.slice(lines.findIndex((line) => !line.startsWith('--'))).join('\n');
+    const whole = (name) => read(`${name}.lua`)
+      .replace(/^-- include (\w+)\n/gm, (_, part) => body(read(`${part}.lua`).split('\n')))
+      .replace(/^-- script (\w+)\/(\w+)\n/gm, (_, kind, verb) => `local function ${kind}_${verb}(KEYS, ARGV, redis)\n`
+        + `${body(whole(`${kind}/${verb}`).split('\n'))}end -- ${kind}/${verb}\n`);
     this.manifest = JSON.parse(read('manifest.json'));
     this.sources = {};
-    for (const [name, { file, sha1 }] of Object.entries(this.manifest.scripts)) {
-      const source = read(file).replace(/^-- include (\w+)\n/gm, (_, part) => body(read(`${part}.lua`).split('\n')));
+    for (const [name, { sha1 }] of Object.entries(this.manifest.scripts)) {
+      const source = whole(name);
       if (createHash('sha1').update(source).digest('hex') !== sha1) throw Error(`${name} is another one`);
       this.sources[name] = source;
     }

@@ -22,7 +22,8 @@ CHECKOUT = str(Path(__file__).parent.parent.parent)
 class Nursery(ProcessProtocol):
     """The process that forks workers, as the driver sees it.
 
-    :param options: for ``tests.torture_worker``.
+    :param module: what is run.
+    :param options: for it.
     :ivar ready: fires when it can fork; fails if it ended before.
     :ivar ended: fires when it is gone, and all it has forked.
     :ivar complaints: errors that workers have logged, or written.
@@ -30,7 +31,7 @@ class Nursery(ProcessProtocol):
 
     transport: IProcessTransport
 
-    def __init__(self, reactor: Any, **options: Any) -> None:
+    def __init__(self, reactor: Any, module: str = "tests.torture_worker", **options: Any) -> None:
         self.ready: Deferred[None] = Deferred()
         self.ended: Deferred[None] = Deferred()
         self.complaints: list[str] = []
@@ -43,7 +44,7 @@ class Nursery(ProcessProtocol):
         self._rest = b""
         self._errors = b""
         self._stopping = False
-        command = [sys.executable, "-m", "tests.torture_worker", json.dumps(options)]
+        command = [sys.executable, "-m", module, json.dumps(options)]
         environment = {**os.environ, "PYTHONPATH": CHECKOUT}
         reactor.spawnProcess(self, sys.executable, command, env=environment)
 

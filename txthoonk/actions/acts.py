@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.task import deferLater
 
 from txthoonk.actions.answers import Answer, Refused, done
 from txthoonk.actions.conflicts import Seen, conflict_answer, look
@@ -16,13 +15,14 @@ from txthoonk.actions.registering import find
 from txthoonk.actions.rules import ask
 from txthoonk.errors import Conflict, FeedDoesNotExist, ItemDoesNotExist
 from txthoonk.types.claims import Claim
+from txthoonk.types.committing import Change
 
 if TYPE_CHECKING:
     from txthoonk.service import Thoonk
 
 __all__ = ["Act", "Doing", "check"]
 
-#: Seconds until a job comes back that another worker of the group has the code for.
+#: Seconds until a job is available again that another worker of the group has the code for.
 ELSEWHERE: Final = 0.5
 
 #: Seconds that the answer to a mere question is kept, and of one that was too large to be read.
@@ -64,7 +64,7 @@ class Act:
         return f"<Act {self.name!r} {self.id!r}>"
 
     def commit(
-        self, *changes: Any, result: Any = None, ttl: float | None = None
+        self, *changes: Change, result: Any = None, ttl: float | None = None
     ) -> Deferred[list[Any]]:
         """Change feeds, answer and finish the job, in one step or not at all.
 
@@ -78,17 +78,22 @@ class Act:
         :raises Conflict: ItemDoesNotExist: FeedDoesNotExist: LeaseLost: (as a failure) as
             ``Claim.commit``: nothing was changed.
         """
-        claim: Any = self.claim
-        expected = [self._expect(each) for each in self.seen if each.kind]
-        outcomes: Deferred[list[Any]] = claim.commit(
-            *changes, *expected, result=done(result), ttl=ttl
-        )
-        return outcomes.addCallback(lambda each: each[: len(changes)])
+        if self.claim is None:
+            raise ValueError("only the rule is asked: there is nothing to commit")
+        expected = [each for seen in self.seen for each in self._expect(seen, changes)]
+        committing = self.claim.commit(*changes, *expected, result=done(result), ttl=ttl)
+        return committing.addCallback(lambda outcomes: outcomes[: len(changes)])
 
-    def _expect(self, seen: Seen) -> Any:
-        sorted_feed = seen.kind == "sorted_feed"
-        handle: Any = (self.thoonk.sorted_feed if sorted_feed else self.thoonk.feed)(seen.name)
-        return handle.change.expect(seen.revision, epoch=seen.epoch)
+    def _expect(self, seen: Seen, changes: tuple[Change, ...]) -> list[Change]:
+        """The condition that a feed has not changed since it was looked at."""
+        handles = [each.feed for each in changes if each.feed.name == seen.name]
+        handle: Any = handles[0] if handles else None
+        if handle is None:
+            if not seen.kind:
+                return []  # it is not there, and this shall not create it
+            kind = self.thoonk.sorted_feed if seen.kind == "sorted_feed" else self.thoonk.feed
+            handle = kind(seen.name)
+        return [handle.change.expect(seen.revision, seen.epoch or None)]
 
 
 def check(thoonk: Thoonk, declared: Declared, action: Action, asked: Asked) -> Act:
@@ -146,8 +151,7 @@ class Doing:
         found = await find(self._thoonk, self._actions.group, asked.action, {})
         if found is None or found.feed != claim.job.name:
             raise Refused(404, "there is no such action")
-        await deferLater(self._thoonk.get_reactor(), ELSEWHERE)
-        await claim.release()
+        await claim.release(delay=ELSEWHERE)
         return None
 
     async def _call_function(self, action: Action, act: Act) -> Answer:

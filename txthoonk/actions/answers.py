@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import msgspec
@@ -83,7 +84,10 @@ class _Answers:
         return encode_message(item)
 
     def decode(self, data: bytes) -> Any:
-        return self._decoder.decode(data)
+        try:
+            return self._decoder.decode(data)
+        except msgspec.DecodeError:
+            return json.loads(data)  # it takes surrogates, which msgspec refuses
 
 
 class _Items:

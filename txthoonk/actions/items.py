@@ -94,19 +94,23 @@ def make_item(asked: Asked, limits: Limits) -> bytes:
     :raises TypeError: if the user is no JSON value.
     """
     try:
-        user = json.loads(json.dumps(asked.user, allow_nan=False))
+        json.dumps(asked.user, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"a user is a JSON value: {error}") from None
-    item: dict[str, Any] = {"action": asked.action, "user": user, "payload": asked.payload}
+    item: dict[str, Any] = {"action": asked.action, "user": asked.user, "payload": asked.payload}
     if asked.revisions:
         item["revisions"] = asked.revisions
     if asked.can:
         item["can"] = True
     try:
-        plain = msgspec.to_builtins(item)
-        data = json.dumps(
-            plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        ).encode()
+        text = json.dumps(
+            item,
+            ensure_ascii=False,
+            allow_nan=False,
+            separators=(",", ":"),
+            default=msgspec.to_builtins,
+        )
+        data = text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Refused(422, f"this cannot be said in JSON: {error}"[:_LONGEST]) from None
     _check_size(data, limits)

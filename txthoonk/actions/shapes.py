@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Annotated, Any, Final, Protocol
 
 import msgspec
@@ -91,7 +92,7 @@ class SchemaShape:
     """A JSON Schema: of the draft that its ``$schema`` says, 2020-12 if it does not.
 
     :param schema: refers to nothing outside of itself.
-    :param formats: besides those that jsonschema knows.
+    :param formats: besides those that jsonschema knows, and ``date-time``.
     :raises ValueError: if it is no schema, or has a format that nobody checks.
     :raises ImportError: if jsonschema is not installed: ``pip install txthoonk[schema]``.
     """
@@ -101,6 +102,8 @@ class SchemaShape:
         from jsonschema.exceptions import SchemaError
         from jsonschema.validators import Draft202012Validator, validator_for
         from referencing import Registry
+        from referencing.exceptions import Unresolvable
+        from referencing.jsonschema import specification_with
 
         self.schema: dict[str, Any] | None = json.loads(json.dumps(schema))
         kind = validator_for(self.schema, default=Draft202012Validator)
@@ -109,11 +112,16 @@ class SchemaShape:
         except SchemaError as error:
             raise ValueError(f"this is no JSON Schema: {error.message}") from None
         checker = FormatChecker()
-        for name, is_one in (formats or {}).items():
+        for name, is_one in {**_FORMATS, **(formats or {})}.items():
             checker.checkers[name] = (_of_texts(is_one), ())
+        resource = specification_with(kind.META_SCHEMA["$schema"]).create_resource(self.schema)
+        resolver = Registry().with_resource("", resource).resolver()
         for key, value in _keywords(self.schema):
-            if key in ("$ref", "$dynamicRef") and not str(value).startswith("#"):
-                raise ValueError(f"a schema refers to itself alone, not to {value!r}")
+            if key in ("$ref", "$dynamicRef"):
+                try:
+                    resolver.lookup(value)
+                except Unresolvable:
+                    raise ValueError(f"a schema refers to itself alone, not to {value!r}") from None
             if key == "format" and value not in checker.checkers:
                 known = ", ".join(sorted(checker.checkers))
                 raise ValueError(f"nobody checks format {value!r}; there are {known}")
@@ -187,6 +195,18 @@ def make_shape(
     else:
         shape = _Nothing()
     return shape if editable is None else Editable(shape, editable)
+
+
+def _is_date_time(text: str) -> bool:
+    """Whether a text is a time of RFC 3339, with its zone."""
+    with suppress(msgspec.ValidationError):
+        msgspec.convert(text, _DATE_TIME)
+        return True
+    return False
+
+
+_DATE_TIME: Final = Annotated[datetime, msgspec.Meta(tz=True)]
+_FORMATS: Final[Formats] = {"date-time": _is_date_time}
 
 
 def _of_texts(is_one: Callable[[str], bool]) -> Callable[[object], bool]:

@@ -34,7 +34,7 @@ METHODS: Final = (
     *("job.put", "job.get", "job.finish", "job.cancel", "job.release", "job.stall", "job.retry"),
     *("job.retract", "job.edit", "job.get_ids", "job.get_stalled", "job.get_failure_count"),
     *("job.get_result", "job.maintenance", "job.put_many", "job.retry_all", "job.cancel_running"),
-    *("job.stats", "queue.maintenance", "feed.snapshot", "sorted.snapshot"),
+    *("job.stats", "queue.maintenance", "feed.maintenance", "feed.snapshot", "sorted.snapshot"),
 )
 
 #: Verbs of listeners: one for each kind of event.
@@ -75,6 +75,7 @@ class Does:
             "sorted.history": self.history,
             "job.extend": self.extend,
             "job.progress": self.progress,
+            "job.commit": self.commit,
         }
 
     @property
@@ -87,11 +88,7 @@ class Does:
         """Do one verb; what it returns is what the caller gets."""
         if verb in self._own:
             return await self._own[verb](**args)
-        kind, _, method = verb.partition(".")
-        args = dict(args)
-        handle = self._handle(args.pop("feed"), TYPES[kind])
-        if method in ("publish_before", "publish_after"):
-            args["id"] = args.pop("rel")
+        handle, method, args = self._method(verb, args)
         returned = await getattr(handle, method)(**args)
         if verb == "job.get":
             self._claims[handle.name, returned.id] = returned
@@ -107,6 +104,15 @@ class Does:
         if verb.endswith("get_all"):
             return [list(pair) for pair in returned.items()]
         return sorted(returned) if isinstance(returned, set) else returned
+
+    def _method(self, verb: str, args: dict[str, Any]) -> tuple[Any, str, dict[str, Any]]:
+        """Of a verb: the handle, and its method with the arguments."""
+        kind, _, method = verb.partition(".")
+        args = dict(args)
+        handle = self._handle(args.pop("feed"), TYPES[kind])
+        if method in ("publish_before", "publish_after"):
+            args["id"] = args.pop("rel")
+        return handle, method, args
 
     def _handle(self, name: str, kind: str) -> Any:
         handle: FeedBaseType = getattr(self._thoonk, kind)(name)
@@ -162,6 +168,18 @@ class Does:
 
     async def progress(self, feed: str, id: str, value: str) -> None:
         await self._claims[feed, id].progress(value)
+
+    async def commit(
+        self, feed: str, id: str, changes: list[dict[str, Any]], **ends: Any
+    ) -> list[Any]:
+        made = []
+        for change in changes:
+            verb = change["verb"]
+            rest = {name: value for name, value in change.items() if name != "verb"}
+            handle, method, args = self._method(verb, rest)
+            made.append(getattr(handle.change, method)(**args))
+        done: list[Any] = await self._claims[feed, id].commit(*made, **ends)
+        return done
 
     # -- listening --------------------------------------------------------------------------
 

@@ -101,6 +101,7 @@ class Stage:
         for key in await self._names(name):
             await self.redis.execute("DEL", key)
         await self.redis.execute("SREM", "feeds", encode(name))
+        await self.redis.execute("ZREM", "tx.feed.expiring", encode(name))
 
     async def prepare(self, given: dict[str, Any]) -> None:
         """Put keys there."""
@@ -132,7 +133,8 @@ class Stage:
     async def end(self, name: str) -> tuple[list[tuple[str, str]], list[str]]:
         """A step has ended.
 
-        :returns: messages about the feed, and what is wrong with the order of things.
+        :returns: messages about the feed, and about those whose names go on with a colon; and what
+            is wrong with the order of things.
         """
         self._fences += 1
         fence = (f"{self.start}:fence", str(self._fences))
@@ -147,7 +149,11 @@ class Stage:
             for channel, payload in self.witness.heard
             if (channel in INSTANCE and payload.partition("\0")[0] == name)
             or channel.endswith(f":{name}")
-            or (channel.startswith("tx.feed.under:") and f":{name}\0" in payload)
+            or f":{name}:" in channel
+            or (
+                channel.startswith("tx.feed.under:")
+                and (f":{name}\0" in payload or f":{name}:" in payload)
+            )
         ]
         early = [] if self.monitor is None else told_too_early(self.monitor.commands, name)
         return told, early

@@ -174,8 +174,14 @@ class Claim(_Claim):
         """As :meth:`Job.cancel`; else as :meth:`finish`."""
         return self.job.cancel_claimed(self.id, self, delay)
 
-    def release(self) -> Deferred[None]:
-        """As :meth:`Job.release`; else as :meth:`finish`."""
+    def release(self, delay: float = 0) -> Deferred[None]:
+        """As :meth:`Job.release`; else as :meth:`finish`.
+
+        :param delay: seconds until it is available, then behind the others; at once, and the next
+            one, if not given.
+        """
+        if delay:
+            return self.job.postpone_claimed(self.id, self, delay)
         return self.job.release_claimed(self.id, self)
 
     def stall(self, reason: str | None = None) -> Deferred[None]:

@@ -27,6 +27,9 @@ MOST_BYTES: Final = 1_000_000
 #: Where the id of the other item is among the arguments, in scripts that name one.
 _OTHER: Final = {"sorted_feed/insert": 1, "sorted_feed/move": 2}
 
+#: Where the id of the item is, where it is not the first.
+_ID: Final = {"feed/publish_for": 2}
+
 #: Those may go together about one item.
 _TOGETHER: Final = {"sorted_feed/edit", "sorted_feed/move"}
 
@@ -69,7 +72,7 @@ class Change:
         return (
             None
             if self.verb in ("expect", "sorted_feed/publish", "sorted_feed/insert")
-            else (self.args[0])
+            else self.args[_ID.get(self.verb, 0)]
         )
 
     @property
@@ -158,10 +161,14 @@ class FeedChanges(_Changes):
     """
 
     def publish(
-        self, item: Any, id: str | int | None = None, if_revision: int | None = None
+        self,
+        item: Any,
+        id: str | int | None = None,
+        if_revision: int | None = None,
+        ttl: float | None = None,
     ) -> Change:
         """As :meth:`Feed.publish`; the commit fires with the id."""
-        return self._noted(self._verbs.publish(item, id, if_revision))
+        return self._noted(self._verbs.publish(item, id, if_revision, ttl))
 
 
 class SortedChanges(_Changes):
@@ -218,15 +225,19 @@ class _Keys:
 
     :param job: of the job's feed.
     :param feeds: of the others.
+    :param expiring: the index of feeds with items for a while, if one is published.
     """
 
-    def __init__(self, job: FeedKeys, feeds: Sequence[FeedKeys]) -> None:
+    def __init__(
+        self, job: FeedKeys, feeds: Sequence[FeedKeys], expiring: Sequence[bytes] = ()
+    ) -> None:
         self._job = job
         self._feeds = feeds
+        self._expiring = expiring
 
     def changing(self) -> list[bytes]:
         """Those of the feeds."""
-        return [key for feed in self._feeds for key in feed.changing()]
+        return [*(key for feed in self._feeds for key in feed.changing()), *self._expiring]
 
     def telling(self) -> list[bytes]:
         """Their channels."""
@@ -302,7 +313,8 @@ class Commit:
             number = numbers[change.feed.keys.config, change.feed.TYPE]
             args += [number, change.verb.encode(), condition, b"%d" % len(change.args)]
             args += change.args
-        keys: Any = _Keys(job.keys, [feed.keys for feed in self._feeds.values()])
+        expiring = {c.feed.keys.expiring for c in self._changes if c.verb == "feed/publish_for"}
+        keys: Any = _Keys(job.keys, [feed.keys for feed in self._feeds.values()], [*expiring])
         bound = script("job/commit").bind(keys, job.name)
         return bound(job.pub.redis, args, self._told, id=claim.id)
 

@@ -224,6 +224,15 @@ class Job(Scheduled):
         done = self._run(self._release, args, _verdict, self.name, id, id=id)
         return self._ends(claim, done)
 
+    def postpone_claimed(self, id: str, claim: Claim, delay: float) -> Deferred[None]:
+        """Release by a claim, for later."""
+        if not 0 < delay <= 1e9:
+            raise ValueError(f"a delay is 0 or more seconds, at most 1e9, not {delay!r}")
+        # In whole milliseconds, and not none.
+        args = (encode(id), claim.token, b"%d" % max(1, delay * 1000))
+        done: Deferred[None] = self._run(self._bind("job/postpone"), args, none, id=id)
+        return self._ends(claim, done)
+
     def stall_claimed(self, id: str, claim: Claim, reason: str | None) -> Deferred[None]:
         """Stall by a claim."""
         args = (encode(id), claim.token, b"", *report(reason or ""))

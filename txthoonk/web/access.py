@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -12,6 +13,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.web.server import Request
 
+from txthoonk.actions import user_id
+from txthoonk.keys import SEGMENTS
 from txthoonk.web.replies import WebError, add_vary, too_many, web_error
 
 __all__ = ["Access", "Allowance", "Counts", "user_id"]
@@ -20,13 +23,6 @@ __all__ = ["Access", "Allowance", "Counts", "user_id"]
 MOST_BUCKETS: Final = 100_000
 
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-
-
-def user_id(user: Any) -> str:
-    """The id of a user: the member ``id`` of a mapping, else the user as text."""
-    if isinstance(user, Mapping) and "id" in user:
-        return str(user["id"])
-    return str(user)
 
 
 class Allowance:
@@ -118,6 +114,10 @@ class Access:
 
     :param may_read: ``may_read(user, feed)`` says whether a user may follow a feed; it may return a
         Deferred or be ``async``. Where it raises, nobody may, and the error is logged.
+    :param may_follow: ``may_follow(user, pattern)`` says whether a user may ask for a pattern, of
+        whose feeds they get those that *may_read* allows. Each pattern has this process follow all
+        feeds that match; without this, one whose first two segments are spelt out (``team:353:*``)
+        may be asked for, and no other.
     :param authenticate: ``authenticate(request)`` gives the user, any JSON value, or None for
         somebody unknown; it may return a Deferred or be ``async``. What it raises with a status of
         400 to 499 (``WebError(401)``, :class:`twisted.web.error.Error`,
@@ -130,6 +130,8 @@ class Access:
     :param burst: how many at once.
     :param max_streams: how many streams and sockets a user may have at a time, in this process.
     :param max_waiting: how many answers a user may wait for at a time, in this process.
+    :param max_body: how large a body may be, bytes; ``limit_requests`` bounds it for a whole site,
+        before it is kept.
     :param challenge: of an answer 401 (RFC 9110 §11.6.1); browsers ask nobody for a password where
         it is no scheme of theirs.
     :param reactor: the global one if not given.
@@ -144,11 +146,13 @@ class Access:
         authenticate: Callable[[Request], Any] | None = None,
         origins: Iterable[str] = (),
         *,
+        may_follow: Callable[[Any, str], Any] | None = None,
         trust_proxy: bool = False,
         rate: float = 50.0,
         burst: float = 200.0,
         max_streams: int = 100,
         max_waiting: int = 1000,
+        max_body: int = 64 * 1024,
         challenge: str = "Bearer",
         reactor: Any = None,
     ) -> None:
@@ -162,11 +166,13 @@ class Access:
             from twisted.internet import reactor
         self.reactor: Any = reactor
         self._may_read = may_read
+        self._may_follow = may_follow or _is_narrow
         self._authenticate = authenticate
         self._origins = frozenset(_listed(each) for each in origins)
         self._trust_proxy = trust_proxy
         self._challenge = challenge
         self.allowance = Allowance(rate, burst, self.reactor.seconds)
+        self.max_body = max_body
         self.streams = Counts(max_streams)
         self.waiting = Counts(max_waiting)
 
@@ -189,14 +195,16 @@ class Access:
 
     user_id = staticmethod(user_id)
 
-    def who(self, user: Any, request: Request | None = None) -> str:
+    def who(self, user: Any, request: Request | str = "") -> str:
         """Whom a limit is for: the user; of unknown ones, the address.
 
         Of IPv6 the network is what counts: everybody has 2**64 addresses there.
+
+        :param request: or the address itself, where that is known.
         """
         if user is not None:
             return f"user {user_id(user)}"
-        address = "" if request is None else self.address(request)
+        address = request if isinstance(request, str) else self.address(request)
         try:
             parsed = ip_address(address.partition("%")[0])
         except ValueError:
@@ -282,8 +290,15 @@ class Access:
 
         :raises WebError: 500, if that cannot be found out; why is logged.
         """
+        return await self._may(self._may_read, user, feed)
+
+    async def may_follow(self, user: Any, pattern: str) -> bool:
+        """Whether a user may ask for a pattern; else as :meth:`may_read`."""
+        return await self._may(self._may_follow, user, pattern)
+
+    async def _may(self, rule: Callable[[Any, str], Any], user: Any, name: str) -> bool:
         try:
-            return bool(await _call(self._may_read, user, feed))
+            return bool(await _call(rule, user, name))
         except Exception as error:
             refusal = web_error(error)
             if refusal.code < 500:
@@ -300,16 +315,16 @@ class Access:
 
     # -- how much ---------------------------------------------------------------------------
 
-    def take(self, user: Any, cost: float = 1, request: Request | None = None) -> float:
+    def take(self, user: Any, cost: float = 1, request: Request | str = "") -> float:
         """Count something that a user does.
 
         :param cost: how many things it is.
-        :param request: tells unknown users apart.
+        :param request: tells unknown users apart, as the address does.
         :returns: 0 if they may; else how many seconds they are to wait.
         """
         return self.allowance.take(self.who(user, request), cost)
 
-    def begin_stream(self, user: Any, request: Request | None = None) -> Callable[[], None]:
+    def begin_stream(self, user: Any, request: Request | str = "") -> Callable[[], None]:
         """Count a stream or socket.
 
         :returns: what is to be called when it has ended.
@@ -320,12 +335,17 @@ class Access:
             raise too_many(30, "too many streams at a time")
         return end
 
-    def begin_wait(self, user: Any, request: Request | None = None) -> Callable[[], None]:
+    def begin_wait(self, user: Any, request: Request | str = "") -> Callable[[], None]:
         """Count a wait for an answer; as :meth:`begin_stream`."""
         end = self.waiting.begin(self.who(user, request))
         if end is None:
             raise too_many(1, "too many answers are waited for at a time")
         return end
+
+
+def _is_narrow(user: Any, pattern: str) -> bool:
+    """Whether the first segments of a pattern are spelt out; of those Redis sends no others."""
+    return re.match(r"[^*?\[\\]*", pattern)[0].count(":") >= SEGMENTS  # type: ignore[index]  # it may be empty
 
 
 def _call(hook: Callable[..., Any], *args: Any) -> Deferred[Any]:

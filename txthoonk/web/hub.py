@@ -34,6 +34,9 @@ class Reader(Protocol):
     async def may_read(self, user: Any, feed: str) -> bool:
         """Whether a user may read a feed."""
 
+    async def may_follow(self, user: Any, pattern: str) -> bool:
+        """Whether a user may ask for a pattern."""
+
 
 class Hub:
     """The web clients of one process.
@@ -74,6 +77,8 @@ class Hub:
         self._beats = LoopingCall(self._beat)
         self._beats.clock = self._reactor
         self._round: list[ClientStream] = []
+        #: Who is sent something at the end of this turn of the reactor.
+        self._holding: list[ClientStream] = []
         self._is_cut = False
         thoonk.call_when_cut(self._cut)
         thoonk.call_when_heard_again(self._heard_again)
@@ -177,8 +182,14 @@ class Hub:
     # -- what they are told -----------------------------------------------------------------
 
     def fan(self, channel: Channel, message: Message) -> None:
-        """Send a message to everybody who is told as it comes; the others know where they are."""
+        """Send a message to everybody who is told as it comes; the others know where they are.
+
+        It is sent at the end of this turn of the reactor, with the others that came in it: a system
+        call for each client is most of what a message costs.
+        """
         self.stamp += 1
+        holding = self._holding
+        was_idle = not holding
         made: dict[Any, bytes] = {}
         cursor = channel.last - 1
         for stream in tuple(channel.streams):
@@ -194,7 +205,26 @@ class Hub:
                     del made[stream.group]
                     stream.fall_behind(channel, cursor)
                     continue
-            stream.write(data)
+            held = stream.held
+            if not held:
+                stream.held = data
+                holding.append(stream)
+            elif len(held) < PART:
+                stream.held = held + data
+            else:
+                stream.flush()
+                stream.held = data
+        if was_idle and holding:
+            self._reactor.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        """Send what is held."""
+        holding, self._holding = self._holding, []
+        for stream in holding:
+            held = stream.held
+            if held:
+                stream.held = b""
+                stream.send(held)
 
     async def subscribe(
         self,
@@ -260,6 +290,9 @@ class Hub:
     async def _pattern(
         self, stream: ClientStream, glob: str, places: Mapping[str, str]
     ) -> list[tuple[Channel, Cursor]]:
+        if not await self._reader.may_follow(stream.user, glob):
+            stream.say(_refused("pattern", glob, 403, "you may not follow this pattern"))
+            return []
         topic = await self._open(stream, PatternTopic, glob)
         if topic is None:
             return []

@@ -93,7 +93,8 @@ def too_many(wait: float, error: str = "too many requests") -> WebError:
 
     :param wait: seconds.
     """
-    return WebError(429, error, {"Retry-After": str(max(1, math.ceil(wait)))})
+    headers = {"Retry-After": str(max(1, math.ceil(wait)))}
+    return WebError(429, error, headers, retry_after=round(wait, 3))
 
 
 def web_error(error: BaseException) -> WebError:

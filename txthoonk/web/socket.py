@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.web.server import Request
 from wsproto import ConnectionType
@@ -40,7 +40,7 @@ from txthoonk.web.stream import ClientStream
 __all__ = ["Command", "SocketResource"]
 
 #: What an action or a question on the socket is answered with.
-Command = Callable[[Any, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+Command = Callable[[Any, Mapping[str, Any], str], Awaitable[Mapping[str, Any]]]
 
 _DECODER: Final = msgspec.json.Decoder()
 
@@ -52,7 +52,7 @@ class Socket(ClientStream):
     :param resource: that it has come to.
     """
 
-    __slots__ = ("_connection", "_resource", "_text", "_text_size")
+    __slots__ = ("_asked", "_connection", "_resource", "_text", "_text_size", "address")
 
     log = Logger()
 
@@ -65,6 +65,10 @@ class Socket(ClientStream):
         #: The parts of a message that has not come to its end.
         self._text: list[str] | None = None
         self._text_size = 0
+        #: Actions and questions that are not answered.
+        self._asked: set[Deferred[None]] = set()
+        #: Where it comes from, for the limits of who is not known.
+        self.address = ""
 
     # -- what comes -------------------------------------------------------------------------
 
@@ -85,7 +89,7 @@ class Socket(ClientStream):
 
     def _received(self, event: Any) -> None:
         if isinstance(event, TextMessage):
-            self._text_size += len(event.data)
+            self._text_size += len(event.data) + 1  # empty parts are kept, too
             if self._text_size > self._resource.max_message:
                 self.end(1009, "the message is too large")
             elif event.message_finished:
@@ -98,7 +102,9 @@ class Socket(ClientStream):
         elif isinstance(event, Ping):
             self._reply(self._connection.send(event.response()))
         elif isinstance(event, CloseConnection):
-            self.close(close_frame(event.code if event.code in (1000, 1001) else 1000))
+            # The client's own code, or that of what was wrong with its frames.
+            may_be_sent = event.code not in (1005, 1006, 1015)
+            self.close(close_frame(event.code if may_be_sent else 1000))
         elif isinstance(event, BytesMessage):
             self.end(1003, "messages are text")
         elif not isinstance(event, Pong):
@@ -109,7 +115,7 @@ class Socket(ClientStream):
             self.write(data)
 
     def _message(self, text: str) -> None:
-        wait = self._resource.access.take(self.user)
+        wait = self._resource.access.take(self.user, 1, self.address)
         if wait:
             error = {"code": 429, "error": "too many messages", "retry_after": round(wait, 3)}
             ref = (_read(text) or {}).get("ref")
@@ -120,8 +126,21 @@ class Socket(ClientStream):
             self.say({"type": "error", "ref": None, "code": 400, "error": "this is no message"})
             return
         done = Deferred.fromCoroutine(self._do(message))
+        if not done.called and ("action" in message or "can" in message):
+            self._asked.add(done)
+            done.addBoth(self._answered, done)
         done.addErrback(self._failed, message.get("ref"))
         done.addErrback(lambda f: self.log.failure("A message failed", failure=f))
+
+    def _answered(self, outcome: Any, done: Deferred[None]) -> Any:
+        self._asked.discard(done)
+        return outcome
+
+    def _end(self) -> None:
+        super()._end()
+        asked, self._asked = self._asked, set()
+        for each in asked:
+            each.cancel()  # nobody waits for the answer; what is to be done is done all the same
 
     async def _do(self, message: dict[str, Any]) -> None:
         ref = message.get("ref")
@@ -137,13 +156,15 @@ class Socket(ClientStream):
             self.hub.unsubscribe(self, list(feeds), list(patterns))
             self.say({"type": "done", "ref": ref})
         elif "action" in message or "can" in message:
-            answer = dict(await resource.command(self.user, message))
+            answer = dict(await resource.command(self.user, message, self.address))
             answer.setdefault("type", "can" if "can" in message else "result")
             self.say({**answer, "ref": ref})
         else:
             raise WebError(400, "this is no message")
 
     def _failed(self, failure: Any, ref: Any) -> None:
+        if self.closed and failure.check(CancelledError):
+            return
         error = web_error(failure.value)
         self.say({"type": "error", "ref": ref, **error.answer})
 
@@ -209,6 +230,8 @@ class SocketResource(JsonResource):
             return
         socket = Socket(self._hub, user, user_id(user), connection, self)
         socket.on_end = end
+        if user is None:
+            socket.address = self.access.address(request)
         socket.take_over(request, accepted)
         if self._hub.is_cut:
             socket.say({"type": "stale"})

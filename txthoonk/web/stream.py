@@ -44,12 +44,15 @@ class ClientStream:
     :ivar behind: None where it is sent messages as they come; else the cursors of the channels that
         have more.
     :ivar group: streams of the same group get the same bytes.
+    :ivar held: what is sent at the end of this turn of the reactor.
+    :ivar send: hands bytes to the connection, before what is held.
     :ivar alive: when the client last showed that it is there, by the reactor's clock.
     """
 
     __slots__ = (
         *("_answers", "_part", "_paused", "_waiting", "alive", "behind", "channels", "closed"),
-        *("factory", "group", "hub", "on_end", "topics", "transport", "user", "user_id", "write"),
+        *("factory", "group", "held", "hub", "on_end", "send", "topics", "transport", "user"),
+        "user_id",
     )
 
     def __init__(self, hub: Hub, user: Any, user_id: str) -> None:
@@ -59,7 +62,8 @@ class ClientStream:
         #: Called when it has ended, if set.
         self.on_end: Callable[[], None] | None = None
         self.transport: Any = None
-        self.write: Callable[[bytes], None] = self._drop
+        self.send: Callable[[bytes], None] = self._drop
+        self.held = b""
         self.channels: dict[str, Channel] = {}
         self.topics: dict[Topic, None] = {}
         self.behind: dict[Channel, Cursor] | None = None
@@ -95,7 +99,7 @@ class ClientStream:
     def makeConnection(self, transport: Any) -> None:
         """Begin."""
         self.transport = transport
-        self.write = writer(transport)
+        self.send = writer(transport)
         self.alive = self.hub.now()
         self.hub.opened(self)
         transport.registerProducer(self, True)
@@ -119,7 +123,8 @@ class ClientStream:
         if self.closed:
             return
         self.closed = True
-        self.write = self._drop
+        self.send = self._drop
+        self.held = b""
         self.behind = self._part = self._answers = self._waiting = None
         self.hub.closed(self)
         if self.on_end is not None:
@@ -143,6 +148,17 @@ class ClientStream:
             transport.abortConnection()
 
     # -- what is sent -----------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, behind those that are held."""
+        if self.held:
+            self.flush()
+        self.send(data)
+
+    def flush(self) -> None:
+        """Send what is held."""
+        held, self.held = self.held, b""
+        self.send(held)
 
     def data(self, channel: Channel, message: Message) -> bytes:
         """A message on the wire of this client."""
@@ -172,6 +188,8 @@ class ClientStream:
             self.close()
             return
         self._answers.append(data)
+        # Who does not read what was asked for is asked nothing more.
+        self.transport.pauseProducing()
 
     def say_then(self, answer: Mapping[str, Any]) -> None:
         """The same when all has been sent that there is to send."""
@@ -236,6 +254,8 @@ class ClientStream:
                 self._send_parts()
             elif self._answers:
                 self._send(self._answers.popleft())
+                if not self._answers:
+                    self.transport.resumeProducing()
             elif self.behind is None:
                 break
             elif not self._catch_up():
@@ -264,6 +284,7 @@ class ClientStream:
         """The client does not read as fast as it is sent to."""
         if not self._paused and not self.closed:
             self._paused = True
+            self.alive = self.hub.now()  # patience begins
             self.hub.counts.paused += 1
             if self.behind is None:
                 self.behind = {}

@@ -1,0 +1,1 @@
+"""Jobs raise a counter while workers and Redis are killed: ``python -m tests.commits``."""
