@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from txthoonk.events import Event, FeedDeleted, Resync
+from txthoonk.events import Event, FeedDeleted
 from txthoonk.live import LiveFeed
 from txthoonk.live_pattern import LivePattern
 from txthoonk.messages import deleted
@@ -150,7 +150,8 @@ class PatternTopic(Topic):
         channel.live = feed
         self.channels[feed.name] = channel
         channel.handle(event)
-        self.hub.born(self, channel, "" if type(event) is Resync else 0)
+        # As a whole: a client that gets only the events would not know what kind of feed this is.
+        self.hub.born(self, channel, "")
 
     def _gone(self, channel: Channel, event: FeedDeleted) -> None:
         del self.channels[channel.name]
