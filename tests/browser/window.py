@@ -15,7 +15,7 @@ __all__ = ["CHROMIUM", "Window", "browser", "kill"]
 #: Debian's.
 CHROMIUM = os.environ.get("CHROMIUM") or "/usr/bin/chromium"
 #: Milliseconds that anything may take.
-PATIENCE = 30_000
+PATIENCE = 15_000
 
 #: All lists as they are shown: member -> [id, text] of each task.
 SHOWN = """() => Object.fromEntries([...document.querySelectorAll(".column")].map((column) => [

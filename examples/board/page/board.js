@@ -52,7 +52,7 @@ const act = (action, payload) => {
   return put;
 };
 
-live.onanswer = ((action, answer) => {
+live.onanswer = (action, answer) => {
   since.delete(action.id);
   const { id, name: what, payload } = action;
   if (what === "here" && answer.code !== 403) return;
@@ -70,7 +70,7 @@ live.onanswer = ((action, answer) => {
   }
   allowed.clear();
   render();
-});
+};
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
