@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -39,7 +40,9 @@ def check_browser() -> None:
 def pictures(test: Any) -> Path:
     """Where screenshots are kept: the folder that TXTHOONK_PICTURES names, or trial's own."""
     named = os.environ.get("TXTHOONK_PICTURES")
-    return Path(named or "board-pictures").resolve() / test._testMethodName
+    folder = Path(named or "board-pictures").resolve() / test._testMethodName
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def drive(*arguments: str) -> dict[str, Any]:
@@ -72,9 +75,10 @@ class BrowserTests(TestCase):
         folder = pictures(self)
         options = ("--redis", redis, "--pictures", str(folder))
         seen = await deferToThread(drive, "tests.browser.drive", url, *options)
+        (folder / "seen.json").write_text(json.dumps(seen, indent=1))
         self.assertEqual(seen["errors"], [])
         self.assertIn("Redis is away", seen["said while Redis is away"])
-        self.assertIn("Not done. ", seen["told of a conflict"])
+        self.assertIn("Ada has changed it since", seen["told of a conflict"])
         thoonk = Thoonk(redis)
         thoonk.startService()
         self.addCleanup(thoonk.stopService)
@@ -84,7 +88,7 @@ class BrowserTests(TestCase):
             self.assertTrue(window["marked"], f"{name}'s page was loaded again")
             self.assertEqual(window["reasons"], [], name)
             self.assertEqual(set(window["snapshots"].values()), {1}, name)
-        self.assertEqual(len(list(folder.glob("*.png"))), 10, list(folder.iterdir()))
+        self.assertEqual(len(list(folder.glob("*.png"))), 11, list(folder.iterdir()))
         board.interrupt()
         self.assertEqual(await deferToThread(board.end), 0, board.output)
         self.assertEqual(board.complaints, "")

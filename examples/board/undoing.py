@@ -42,6 +42,13 @@ class Past:
         """The ids of items that an action has made, or changed last."""
         return [id for id, item in self.items.items() if item.get("act") == act]
 
+    def now_of(self, act: str) -> Any:
+        """What has become of an item that an action has made; None if it is gone."""
+        for event in self._events:
+            if isinstance(event, Published) and event.item.get("act") == act:
+                return self.items.get(event.id)
+        return None
+
     def since(self, id: str, *kinds: type) -> tuple[Any, int]:
         """The last event of some kinds about an item, and the item's revision.
 
@@ -57,6 +64,15 @@ class Past:
 def changed(what: str = "Somebody has changed it since: it stays as it is now.") -> Refused:
     """What is told if it is not ours to take back any more."""
     return Refused(409, what)
+
+
+async def changed_by(feeds: Feeds, item: Any) -> Refused:
+    """The same, with the name of who it was."""
+    who = (item or {}).get("edited") or (item or {}).get("from")
+    member = await feeds.members.get_item(who) if who else None
+    if member is None:
+        return changed()
+    return changed(f"{member['name']} has changed it since: it stays as it is now.")
 
 
 @action("undo", Undo, rules.is_member)
@@ -88,7 +104,8 @@ async def add(feeds: Feeds, found: Any) -> list[Any]:
             _, revision = past.since(id, Published, Edited)
             changes.append(feed.change.retract(id, if_revision=revision))
     if not changes:
-        raise changed("It is not there any more, or somebody has changed it.")
+        past = await Past(feeds.tasks(found["member"])).read()
+        raise await changed_by(feeds, past.now_of(found["act"]))
     return changes
 
 
@@ -103,7 +120,7 @@ async def edit(feeds: Feeds, found: Any) -> list[Any]:
     """The text that was there comes back."""
     past = await Past(feeds.tasks(found["member"])).read()
     if found["id"] not in past.made_by(found["act"]):
-        raise changed()
+        raise await changed_by(feeds, past.items.get(found["id"]))
     _, revision = past.since(found["id"], Published, Edited)
     return [past.feed.change.edit(found["id"], found["item"], if_revision=revision)]
 

@@ -90,6 +90,7 @@ class Drive:
         ada.select("ada", first)
         ada.page.keyboard.press("Enter")
         ada.page.keyboard.type(" today")
+        ada.picture(self.pictures, "editing")
         ada.page.keyboard.press("Enter")
         bob.wait("() => document.querySelector('.column[data-member=ada]').innerText.includes('today')")
         ada.page.keyboard.press("ArrowDown")
@@ -104,7 +105,7 @@ class Drive:
         ada.page.press("#say-text", "Enter")
         bob.wait("() => document.querySelector('#talk').innerText.includes('cake is yours')")
         # By mouse to another list; u takes it back.
-        ada.drag("ada", third, "bob", None, False)
+        ada.drag("ada", third, "bob", None, False, before_drop=lambda: ada.picture(self.pictures, "drag"))
         bob.wait("() => document.querySelectorAll('.column.mine .task').length === 2")
         ada.settled()
         ada.page.locator("h2").first.click()

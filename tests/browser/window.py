@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,18 @@ class Window:
         """Choose a task."""
         self.task(member, id).locator(".text").click()
 
-    def drag(self, member: str, id: str, to: str, other: str | None, after: bool) -> bool:
+    def drag(
+        self,
+        member: str,
+        id: str,
+        to: str,
+        other: str | None,
+        after: bool,
+        before_drop: Callable[[], object] = int,
+    ) -> bool:
         """Drag a task with the mouse to one that is in sight, or into an empty list.
 
+        :param before_drop: called while it is in the air.
         :returns: whether both were there.
         """
         mouse = self.page.mouse
@@ -120,6 +130,7 @@ class Window:
         y = goal["y"] + goal["height"] * (0.8 if after else 0.2)
         mouse.move(goal["x"] + 60, y - 8, steps=3)
         mouse.move(goal["x"] + 60, y, steps=2)
+        before_drop()
         mouse.up()
         return True
 

@@ -3,8 +3,8 @@
 import { connect } from "./thoonk-live.js";
 import { Socket, fetchBySocket } from "./socket.js";
 import { draggable } from "./drag.js";
-import { ago, columns, positionAt, talk, words } from "./model.js";
-import { about, face, line, make, reconcile, showText, write } from "./rows.js";
+import { columns, positionAt, talk, words } from "./model.js";
+import { about, face, make, makeLine, reconcile, showLine, showText, write } from "./rows.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -299,9 +299,9 @@ const lastAction = () => [...(view.undo?.items ?? [])].at(-1);
 const showUndo = () => {
   const last = lastAction();
   $("undo").disabled = !last || pending().some((each) => each.action === "undo");
-  const text = last ? `Undo ${UNDO[last[1].kind] ?? last[1].kind} “${last[1].what}”` : "Undo";
+  const text = last ? `${UNDO[last[1].kind] ?? last[1].kind} “${last[1].what}”` : "";
   write($("undo-words"), text);
-  $("undo").title = last ? `${text} (u)` : "Nothing to undo";
+  $("undo").title = last ? `Undo ${text} (u)` : "Nothing to undo";
 };
 
 const showTalk = () => {
@@ -311,14 +311,17 @@ const showTalk = () => {
   reconcile(
     list,
     all.map((each) => [each.id, each]),
-    (each) => line(each, name, (item) => words(item, name)),
+    makeLine,
     (element, each) => {
-      const at = element.querySelector(".at");
-      if (at && each.item.at) write(at, ago(each.item.at));
+      showLine(element, each, name(each.item.by), each.said ? each.item.text : words(each.item, name));
     },
   );
   if (atEnd) list.scrollTop = list.scrollHeight;
 };
+
+/** A key, where there are keys. */
+const hint = (key) => (matchMedia("(hover: none)").matches ? "" : `  (${key})`);
+$("say-text").placeholder = `Say something${hint("c")}`;
 
 // -- columns ----------------------------------------------------------------------------------
 
@@ -332,7 +335,7 @@ const makeColumn = (column) => {
     maxlength: 500,
     autocomplete: "off",
     "aria-label": id === me.id ? "A new task for you" : `A new task for ${column.name}`,
-    placeholder: id === me.id ? "A new task  (n)" : `A task for ${column.name}`,
+    placeholder: id === me.id ? `A new task${hint("n")}` : `A task for ${column.name}`,
   });
   const form = make("form", { class: "new" }, input);
   form.addEventListener("submit", (event) => {

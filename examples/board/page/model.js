@@ -79,7 +79,16 @@ export const talk = (read, team, pending) => {
   const done = [...read(`team:${team}:log`)]
     .filter(([, item]) => item.did !== "say")
     .map(([id, item]) => ({ id: `did ${id}`, item }));
-  const all = [...said, ...done].sort((a, b) => a.item.at - b.item.at);
+  const all = [];
+  for (const each of [...said, ...done].sort((a, b) => a.item.at - b.item.at)) {
+    // Somebody who moves tasks about moves many: one line for all of them.
+    const last = all.at(-1);
+    const both = [last, each].every((one) => one?.item.did === "move");
+    if (both && last.item.by === each.item.by) {
+      const more = (last.item.more ?? 0) + 1;
+      all[all.length - 1] = { ...last, item: { ...each.item, more } };
+    } else all.push(each);
+  }
   for (const { id, action, payload } of pending) {
     if (action === "say" && payload.team === team && !there.has(id)) {
       all.push({ id: `~${id}`, said: true, pending: true, item: { text: payload.text } });
@@ -91,7 +100,7 @@ export const talk = (read, team, pending) => {
 const DID = {
   add: (what) => `added “${what}”`,
   edit: (what) => `edited “${what}”`,
-  move: (what) => `moved “${what}”`,
+  move: (what, more) => `moved “${what}”${more ? `, ${more + 1} moves` : ""}`,
   ship: (what) => `shipped “${what}”`,
   retract: (what) => `removed “${what}”`,
   import: (what) => `imported ${what}`,
@@ -102,7 +111,7 @@ const DID = {
 /** A line of the log as words; `name` makes a name of a member's id. */
 export const words = (item, name) => {
   if (item.did === "delegate") return `gave “${item.what}” to ${name(item.to)}`;
-  return (DID[item.did] ?? ((what) => `did ${item.did} “${what}”`))(item.what);
+  return (DID[item.did] ?? ((what) => `did ${item.did} “${what}”`))(item.what, item.more);
 };
 
 /** What a task's text is made of: [kind, text] pairs; the kinds are those of todo.txt, and code. */

@@ -100,9 +100,14 @@ export const face = (id, name, away = false) => {
 };
 
 /** A line of what is said and done. */
-export const line = ({ item, said, pending }, name, sentence) => {
-  const at = item.at ? make("time", { class: "at" }, ago(item.at)) : null;
-  const who = make("span", { class: "who" }, name(item.by));
-  if (said) return make("li", { class: pending ? "pending" : "" }, who, ` ${item.text}`, at);
-  return make("li", { class: "did" }, who, ` ${sentence(item)}`, at);
+export const makeLine = ({ said }) => make("li", { class: said ? "" : "did" },
+  make("span", { class: "who" }), make("span", { class: "what" }), make("time", { class: "at" }));
+
+/** What it says now. */
+export const showLine = (element, { item, pending }, who, words) => {
+  const [name, what, at] = element.children;
+  element.classList.toggle("pending", Boolean(pending));
+  write(name, who);
+  write(what, ` ${words}`);
+  write(at, item.at ? ago(item.at) : "");
 };
