@@ -192,6 +192,8 @@ class Drive:
             for each in self.both:
                 each.settled()
             self.same()
+        self.count("after the kills")
+        self.seen["counts then"] = dict(self.seen["counts"])
 
     # -- what is seen -----------------------------------------------------------------------
 

@@ -97,9 +97,14 @@ const may = (action, payload) => {
   return allowed.get(key);
 };
 const asking = [];
-const ask = async () => {
-  const some = asking.splice(0);
-  if (!some.length) return;
+const ask = () => {
+  const all = asking.splice(0);
+  // Where a web process has not the rule, a worker is asked, and there may be none just now.
+  const known = all.filter(([, { action }]) => KNOWN.includes(action));
+  const others = all.filter((each) => !known.includes(each)).map((each) => [each]);
+  for (const some of [known, ...others]) if (some.length) askFor(some);
+};
+const askFor = async (some) => {
   const answers = await live.can(some.map(([, question]) => question)).catch(() => []);
   some.forEach(([key], at) => {
     if (answers[at] === undefined) allowed.delete(key);
@@ -123,6 +128,7 @@ const enter = () => {
       view.pattern = live.pattern(`team:${team}:*`);
       view.pattern.onchange(changed);
       view.undo = live.feed(`undo:${team}:${me.id}`);
+      view.undo.onchange(count);
       view.undo.onchange(render);
       alive();
       render();
@@ -695,7 +701,10 @@ $("bring-form").addEventListener("submit", (event) => {
 });
 
 live.onstate = live.onoutbox = render;
-for (const feed of [teams, processes, declared]) feed.onchange(render);
+for (const feed of [teams, processes, declared]) {
+  feed.onchange(count);
+  feed.onchange(render);
+}
 setInterval(render, 1000);
 enter();
 
