@@ -119,7 +119,7 @@ class Window:
         """
         mouse = self.page.mouse
         task = self.task(member, id)
-        task.scroll_into_view_if_needed(timeout=2000)
+        task.evaluate("(task) => task.scrollIntoView({block: 'nearest'})")
         column = self.page.locator(f".column[data-member='{to}'] .tasks")
         target = column if other is None else self.task(to, other)
         source, goal = task.bounding_box(), target.bounding_box()

@@ -178,14 +178,22 @@ const changed = (pattern, events) => {
 // -- showing ----------------------------------------------------------------------------------
 
 let waiting = false;
-/** Show what is, with the next frame; a hidden page has none, and need not be shown. */
+/** When the page may be shown again: it takes a fifth of the time at most, however much happens. */
+let rested = 0;
+/** Show what is, with one of the next frames; a hidden page has none, and need not be shown. */
 const render = () => {
   if (waiting) return;
   waiting = true;
-  requestAnimationFrame(() => {
-    waiting = false;
-    show();
-  });
+  const pause = rested - performance.now();
+  if (pause > 10) setTimeout(requestAnimationFrame, pause, rendered);
+  else requestAnimationFrame(rendered);
+};
+const rendered = () => {
+  waiting = false;
+  const begin = performance.now();
+  show();
+  const end = performance.now();
+  rested = end + 4 * (end - begin);
 };
 
 const show = () => {
@@ -307,6 +315,7 @@ const showUndo = () => {
   $("undo").disabled = !last || pending().some((each) => each.action === "undo");
   const text = last ? `${UNDO[last[1].kind] ?? last[1].kind} “${last[1].what}”` : "";
   write($("undo-words"), text);
+  $("undo").setAttribute("aria-label", last ? `Undo ${text}` : "Undo");
   $("undo").title = last ? `Undo ${text} (u)` : "Nothing to undo";
 };
 
@@ -575,7 +584,6 @@ draggable(
     const position = positionAt(others, at);
     if (member !== place.member) act("delegate", { ...place, to: member, position });
     else if (positionAt(others, column.tasks.indexOf(row)) !== position) act("move", { ...place, position });
-    select(member === place.member ? member : "", member === place.member ? place.id : undefined, false);
     return undefined;
   },
 );
@@ -585,6 +593,10 @@ draggable(
 $("columns").addEventListener("click", (event) => {
   const task = event.target.closest(".task");
   if (task && !event.target.closest("button, textarea")) select(task.dataset.member, task.dataset.id);
+});
+// What is pressed may become a drag: only a click selects, lest the tools move what is dragged.
+$("columns").addEventListener("mousedown", (event) => {
+  if (event.target.closest(".task") && !event.target.closest("button, textarea")) event.preventDefault();
 });
 $("columns").addEventListener("dblclick", (event) => {
   const task = event.target.closest(".task");
@@ -709,4 +721,4 @@ setInterval(render, 1000);
 enter();
 
 /** For tests, and for whoever is curious. */
-globalThis.board = { live, view, journal, act, pending, snapshots, reasons };
+globalThis.board = { show, live, view, journal, act, pending, snapshots, reasons };
