@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import random
 from typing import Any
-
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
 
 from tests.live_js_helpers import MODULE, BrowserCase
 from txthoonk.changes import Copy, SortedCopy
 from txthoonk.events import Edited, Moved, Published, Retracted
-from txthoonk.globs import compile_glob
-from txthoonk.keys import encode
 from txthoonk.messages import message_of, snapshot
 
 IDS = ["1", "2", "3", "a:b", ":", "4:", ":4", "end", ""]

@@ -30,7 +30,7 @@ HERE = 25
 #: Tasks that one import may bring.
 MOST_IMPORTED = 500
 #: How often an action is tried on an item that others change meanwhile.
-TRIES = 8
+TRIES = 50
 #: The first team's number.
 FIRST = 353
 
@@ -171,7 +171,9 @@ def noted(act: Act, did: str, what: str, **recipe: Any) -> list[Any]:
     return changes
 
 
-async def with_task(act: Act, make: Callable[[Any, int, list[str]], list[Any]], result: Any) -> None:
+async def with_task(
+    act: Act, make: Callable[[Any, int, list[str]], list[Any]], result: Any
+) -> None:
     """Commit what is to happen to a task, made of what it is at that very moment.
 
     :param make: is given the item, a revision for ``if_revision`` and all ids in order.

@@ -89,9 +89,7 @@ class Person:
             return answer, answer.read()
 
 
-def check(
-    url: str, team: str, kill: Callable[[str], object], say: Callable[[str], object]
-) -> None:
+def check(url: str, team: str, kill: Callable[[str], object], say: Callable[[str], object]) -> None:
     """Use the board.
 
     :param kill: ends a process of a kind by force: ``redis``, ``web`` or ``worker``.

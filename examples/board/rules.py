@@ -9,7 +9,15 @@ from examples.board import TEAMS, Team
 from txthoonk import Feed, SortedFeed, Thoonk
 from txthoonk.actions import Act
 
-__all__ = ["Feeds", "is_author", "is_member", "is_owner", "is_signed_in", "may_delegate", "may_read"]
+__all__ = [
+    "Feeds",
+    "is_author",
+    "is_member",
+    "is_owner",
+    "is_signed_in",
+    "may_delegate",
+    "may_read",
+]
 
 #: How many items stay.
 MOST_SAID, MOST_SHIPPED, MOST_UNDONE = 200, 100, 20
@@ -107,7 +115,9 @@ async def is_author(act: Act) -> bool:
         return False
     if act.payload.member == act.user["id"]:
         return True
-    item = await Feeds(act.thoonk, act.payload.team).tasks(act.payload.member).get_item(act.payload.id)
+    item = (
+        await Feeds(act.thoonk, act.payload.team).tasks(act.payload.member).get_item(act.payload.id)
+    )
     return item is None or item.get("by") == act.user["id"]
 
 

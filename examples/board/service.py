@@ -16,7 +16,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from examples.board import PROCESSES, Team
+from examples.board import PROCESSES
 from examples.board.actions import bulk
 from examples.board.check import CheckFailed, check
 from examples.board.importing import Task, read_tasks

@@ -92,7 +92,9 @@ class Drive:
         ada.page.keyboard.type(" today")
         ada.picture(self.pictures, "editing")
         ada.page.keyboard.press("Enter")
-        bob.wait("() => document.querySelector('.column[data-member=ada]').innerText.includes('today')")
+        bob.wait(
+            "() => document.querySelector('.column[data-member=ada]').innerText.includes('today')"
+        )
         ada.page.keyboard.press("ArrowDown")
         ada.page.keyboard.press("d")
         ada.page.wait_for_selector("#give[open]")
@@ -100,12 +102,16 @@ class Drive:
         bob.wait("() => document.querySelectorAll('.column.mine .task').length === 1")
         ada.select("ada", fourth)
         ada.page.keyboard.press("Space")
-        bob.wait("() => document.querySelector('.column[data-member=ada] summary')?.innerText.startsWith('1')")
+        bob.wait(
+            "() => document.querySelector('.column[data-member=ada] summary')?.innerText.startsWith('1')"
+        )
         ada.page.fill("#say-text", "The cake is yours, Bob")
         ada.page.press("#say-text", "Enter")
         bob.wait("() => document.querySelector('#talk').innerText.includes('cake is yours')")
         # By mouse to another list; u takes it back.
-        ada.drag("ada", third, "bob", None, False, before_drop=lambda: ada.picture(self.pictures, "drag"))
+        ada.drag(
+            "ada", third, "bob", None, False, before_drop=lambda: ada.picture(self.pictures, "drag")
+        )
         bob.wait("() => document.querySelectorAll('.column.mine .task').length === 2")
         ada.settled()
         ada.page.locator("h2").first.click()
@@ -128,7 +134,9 @@ class Drive:
         ada.page.keyboard.press("Enter")
         ada.page.keyboard.type(" and matches")
         ada.page.keyboard.press("Enter")
-        bob.wait("() => document.querySelector('.column[data-member=ada]').innerText.includes('matches')")
+        bob.wait(
+            "() => document.querySelector('.column[data-member=ada]').innerText.includes('matches')"
+        )
         bob.page.locator("h2").first.click()
         bob.page.keyboard.press("u")
         bob.page.wait_for_selector(".toast.kind")

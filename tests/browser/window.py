@@ -25,6 +25,7 @@ SHOWN = """() => Object.fromEntries([...document.querySelectorAll(".column")].ma
         task.dataset.id, task.querySelector(".text").textContent]),
 ]))"""
 
+
 class Window:
     """One window, in a profile of its own.
 

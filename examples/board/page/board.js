@@ -69,6 +69,7 @@ live.onanswer = (action, answer) => {
     toast(answer.code === 409 ? `Not done. ${text}` : text, answer.code === 409);
   }
   allowed.clear();
+  asked++;
   render();
 };
 
@@ -97,6 +98,8 @@ const may = (action, payload) => {
   return allowed.get(key);
 };
 const asking = [];
+/** Grows with what is known of it. */
+let asked = 0;
 const ask = () => {
   const all = asking.splice(0);
   // Where a web process has not the rule, a worker is asked, and there may be none just now.
@@ -110,6 +113,7 @@ const askFor = async (some) => {
     if (answers[at] === undefined) allowed.delete(key);
     else allowed.set(key, answers[at]);
   });
+  asked++;
   render();
 };
 
@@ -155,8 +159,9 @@ const count = (_, events) => {
   }
 };
 
-/** Which tasks others have just touched: shown for a moment, and told. */
+/** Which tasks were just touched: shown for a moment, unless that is all of them all the time. */
 const news = new Map();
+const MOST_NEWS = 5;
 const changed = (pattern, events) => {
   count(pattern, events);
   for (const event of events ?? []) {
@@ -167,11 +172,12 @@ const changed = (pattern, events) => {
       announce(`${name(event.item.by)} says: ${event.item.text}`);
     }
   }
-  for (const event of events ?? []) {
+  for (const event of events?.slice(-MOST_NEWS) ?? []) {
     if (event.id && /:tasks$/.test(event.feed) && event.type !== "retract") {
       news.set(`${event.feed.split(":")[3]} ${event.id}`, Date.now());
     }
   }
+  if (news.size > 50) news.clear();
   render();
 };
 
@@ -217,6 +223,7 @@ const show = () => {
 
 /** Drop what the feeds have caught up with. */
 const forget = () => {
+  if (!settling.size) return;
   const seen = new Set();
   for (const [feed, copy] of view.pattern?.feeds ?? []) {
     if (/:(tasks|shipped|chat)$/.test(feed)) {
@@ -292,6 +299,14 @@ const showTeams = () => {
   );
 };
 
+/** Whether an element shows already what is made of this, so that nothing need be done. */
+const isSame = (element, made) => {
+  const now = JSON.stringify(made);
+  if (element.made === now) return true;
+  element.made = now;
+  return false;
+};
+
 const here = () => new Map([...read(`team:${view.team}:presence`)]);
 
 const showHere = () => {
@@ -321,6 +336,9 @@ const showUndo = () => {
 
 const showTalk = () => {
   const list = $("talk");
+  const at = ["chat", "log", "members"].map((each) => read(`team:${view.team}:${each}`).at);
+  const mine = pending().filter((each) => each.action === "say").map((each) => each.id);
+  if (isSame(list, [view.team, ...at, ...mine, Math.floor(Date.now() / 20000)])) return;
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
   const all = talk(read, view.team, pending()).slice(-150);
   reconcile(
@@ -365,6 +383,14 @@ const makeColumn = (column) => {
 };
 
 const showColumn = (element, column) => {
+  const { id } = column;
+  const feeds = ["tasks", "shipped"].map((each) => read(`team:${view.team}:member:${id}:${each}`).at);
+  const own = pending().map((each) => each.id);
+  const mine = [view.selected, view.editing].map((each) => each?.member === id && each.id);
+  const others = [here().has(id), read(`team:${view.team}:members`).at, declared.at, asked];
+  const open = element.querySelector(".shipped").open;
+  const first = Boolean(view.selected);
+  if (isSame(element, [...feeds, ...own, ...mine, ...others, open, first])) return;
   const [header, form, tasks, shipped] = element.children;
   const away = !here().has(column.id);
   header.firstElementChild.classList.toggle("away", away);
@@ -421,10 +447,13 @@ const showTask = (element, row, column) => {
   showText(text, row.item);
   write(below, about(row.item, column.id, name));
   const at = news.get(`${column.id} ${row.id}`);
-  if (at && Date.now() - at < 1500) {
+  if (at) {
     news.delete(`${column.id} ${row.id}`);
     element.classList.remove("news");
-    requestAnimationFrame(() => element.classList.add("news"));
+    if (Date.now() - at < 1500 && document.querySelectorAll(".task.news").length < MOST_NEWS) {
+      requestAnimationFrame(() => element.classList.add("news"));
+      setTimeout(() => element.classList.remove("news"), 2000);
+    }
   }
   const editing = view.editing?.id === row.id && view.editing.member === column.id;
   text.hidden = editing;
