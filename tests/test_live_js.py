@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from tests.live_js_helpers import MODULE, BrowserCase
+from tests.live_js_helpers import BrowserCase
 from txthoonk.changes import Copy, SortedCopy
 from txthoonk.events import Edited, Moved, Published, Retracted
 from txthoonk.messages import message_of, snapshot
@@ -40,18 +40,6 @@ SCRIPTED = """
     globalThis.live = page("http://localhost/live", { WebSocket: Scripted });
 })()
 """
-
-
-class ModuleTests(BrowserCase):
-    """What is in it."""
-
-    def test_small(self) -> None:
-        """
-        It is small as it is served, with its names and comments; it needs nothing else.
-        """
-        text = MODULE.read_bytes()
-        self.assertLess(len(text), 8192)
-        self.assertNotIn(b"import", text)
 
 
 class OrderTests(BrowserCase):

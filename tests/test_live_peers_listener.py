@@ -22,6 +22,7 @@ INTERNAL = frozenset(
             "forget",
             "finish_claimed",
             "commit_claimed",
+            "postpone_claimed",
             "finish_encoded",
             "finish_for",
             "cancel_claimed",

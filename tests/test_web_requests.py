@@ -539,7 +539,7 @@ class FloodTests(LimitedCase):
             raws.append(raw)
         await until(lambda: self.echo.seen == 50)
         self.assertLess(resident() - before, 50_000_000)
-        await deferLater(self.echo.reactor, 2)
+        await until(lambda: not self.connections())
         for raw in raws:
             transport = raw.transport
             transport.resumeProducing()

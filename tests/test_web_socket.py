@@ -94,6 +94,21 @@ class SocketTests(StreamCase):
         self.assertEqual(page.mirror.log[8]["ref"], 7)
         self.assertFalse(page.lost)
 
+    async def test_in_pieces(self) -> None:
+        """
+        A message is read however it comes: byte by byte, in parts, with a ping in between.
+        """
+        self.serve_live()
+        page = await self.socket()
+        whole = b"\x81\x8b\0\0\0\0" + b'{"ref":"a"}'
+        for number in range(len(whole)):
+            page.send_raw(whole[number : number + 1])
+        page.send_raw(b"\x01\x83\0\0\0\0" + b'{"r')
+        page.send_raw(b"\x89\x80\0\0\0\0")
+        page.send_raw(b"\x80\x88\0\0\0\0" + b'ef":"b"}' + whole)
+        await page.when(lambda: len(page.mirror.log) == 3)
+        self.assertEqual([each["ref"] for each in page.mirror.log], ["a", "b", "a"])
+
     async def test_bad_frames(self) -> None:
         """
         What is no WebSocket, too large or no text ends the connection with the code that says so.
@@ -187,6 +202,29 @@ class SocketTests(StreamCase):
         await server.start()
         await page.when_told("fresh")
         self.assertEqual(page.mirror.log[-1]["type"], "fresh")
+
+    async def test_come_while_redis_is_away(self) -> None:
+        """
+        A page that comes while Redis is away gets its feeds when it is back.
+        """
+        server = await self.own_server(appendonly="yes")
+        self.thoonk = await self.start_thoonk(server.url, connect_timeout=0.3)
+        feed = self.thoonk.feed(self.feed_name())
+        await feed.publish("a", id="1")
+        live = self.serve_live()
+        await server.kill()
+        page = await self.socket()
+        page.send({"subscribe": {"feeds": [feed.name]}, "ref": 1})
+        stream = await self.stream(f"feed={feed.name}")
+        gone = await self.stream(f"feed={feed.name}")
+        gone.cut()
+        await deferLater(self.thoonk.get_reactor(), 1)
+        await server.start()
+        await page.when_told("done", ref=1)
+        await stream.when_told("ready")
+        for each in (page, stream):
+            self.assertEqual(each.mirror.feeds, {feed.name: {"1": "a"}})
+        self.assertEqual(len(live.hub.streams), 2)
 
 
 class SlowTests(StreamCase):

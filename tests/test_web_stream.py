@@ -128,8 +128,8 @@ class StreamTests(StreamCase):
 
     async def test_many(self) -> None:
         """
-        One stream of several feeds and a pattern: each change once, feeds that are born or deleted
-        too; and one id that resumes them all.
+        One stream of several feeds and a pattern: each change once, what is in feeds that are born,
+        and which are deleted; and one id that resumes them all.
         """
         team = self.feed_name()
         names = [f"team:{team}:{i}" for i in range(3)]
@@ -159,6 +159,55 @@ class StreamTests(StreamCase):
         )
         self.assertEqual(page.mirror.wrong, [])
         self.assertEqual([page.mirror.types(name).count("snapshot") for name in names], [1, 1, 1])
+
+    async def test_born_sorted(self) -> None:
+        """
+        A feed that is born under a pattern is told as what it is: an edit of a sorted feed keeps
+        its place.
+        """
+        team = self.feed_name()
+        self.serve_live()
+        page = await self.stream(f"pattern={quote(f'{team}:x:*')}")
+        await page.when_told("ready")
+        feed = self.thoonk.sorted_feed(f"{team}:x:born")
+        ids = [await feed.append(f"item {i}") for i in range(3)]
+        await feed.edit(ids[0], "edited")
+        await feed.retract(ids[2])
+        await page.when_told("retract", id=ids[2])
+        there = list((await feed.get_all()).items())
+        self.assertEqual(list(page.mirror.feeds[feed.name].items()), there)
+        self.assertEqual(page.mirror.types(feed.name)[0], "snapshot")
+        self.assertEqual(page.mirror.wrong, [])
+
+    async def test_lost_and_cut_again(self) -> None:
+        """
+        Who has missed too much is told why, also if the connection breaks once more before that.
+        """
+        names = [self.feed_name() for _ in range(2)]
+        feeds = [self.thoonk.feed(name, history=3) for name in names]
+        for feed in feeds:
+            await feed.publish("one", id="1")
+        self.serve_live()
+        query = "&".join(f"feed={quote(name)}" for name in names)
+        page = await self.stream(query)
+        await page.when_told("ready")
+        page.cut()
+        await page.when_lost()
+        for i in range(9):
+            await feeds[1].publish("more", id=f"more {i}")
+        await feeds[0].publish("two", id="2")
+        live = self.serve_live()
+        again = await self.stream(query, page.last_id, page.mirror)
+        # Up to the event of the first feed: the state of the second comes behind it.
+        await again.when_told("publish", id="2")
+        places = [m["at"] for m in page.mirror.log if m.get("id") == "2"]
+        third = await self.stream(query, again.ids[places[0]])
+        await third.when_told("ready")
+        told = {m["feed"]: m.get("reason") for m in third.mirror.log if m["type"] == "snapshot"}
+        self.assertEqual(told, {names[1]: "trimmed"})
+        await again.when_told("ready")
+        self.assertEqual(live.hub.counts.resyncs, 2)
+        self.assertEqual(page.mirror.wrong, [])
 
     async def test_refused(self) -> None:
         """

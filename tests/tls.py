@@ -12,14 +12,14 @@ from tests.wire import free_port
 from txthoonk.embedded import EmbeddedRedis, find_redis_server
 from txthoonk.errors import ServerFailed
 
-__all__ = ["tls_server"]
+__all__ = ["make_certificate", "tls_server"]
 
 
-async def tls_server(case: TestCase) -> tuple[EmbeddedRedis, int, str]:
-    """Start one for a test.
+def make_certificate(case: TestCase) -> tuple[str, str]:
+    """Make a certificate for ``localhost``.
 
-    :returns: the server, its port, and the path of its certificate, which is for ``localhost``.
-    :raises SkipTest: if there is no TLS in Twisted, no openssl, or no Redis with TLS.
+    :returns: the paths of the certificate and of its key.
+    :raises SkipTest: if there is no TLS in Twisted, or no openssl.
     """
     try:
         import twisted.internet.ssl  # noqa: F401  # is it there?
@@ -38,6 +38,16 @@ async def tls_server(case: TestCase) -> tuple[EmbeddedRedis, int, str]:
         check=True,
         capture_output=True,
     )
+    return certificate, key
+
+
+async def tls_server(case: TestCase) -> tuple[EmbeddedRedis, int, str]:
+    """Start one for a test.
+
+    :returns: the server, its port, and the path of its certificate, which is for ``localhost``.
+    :raises SkipTest: if there is no TLS in Twisted, no openssl, or no Redis with TLS.
+    """
+    certificate, key = make_certificate(case)
     system = shutil.which("redis-server", path=os.defpath)
     for program in filter(None, (find_redis_server(), system)):
         port = free_port()

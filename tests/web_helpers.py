@@ -100,14 +100,18 @@ class WebTestCase(ThoonkTestCase):
         real: Any = reactor
         port = real.listenTCP(0, site, interface="127.0.0.1")
 
-        def is_busy() -> bool:
-            there = (*real.getReaders(), *real.getWriters())
-            return any(isinstance(each, Server) and each.server is port for each in there)
-
-        self.addCleanup(lambda: Deferred.fromCoroutine(until(lambda: not is_busy())))
+        self.addCleanup(lambda: Deferred.fromCoroutine(until(lambda: not self.connections(port))))
         self.addCleanup(port.stopListening)
         number: int = port.getHost().port
         return number
+
+    def connections(self, port: Any = None) -> list[Any]:
+        """The connections that a site has, or all sites have, on this side."""
+        from twisted.internet import reactor
+
+        real: Any = reactor
+        there = {*real.getReaders(), *real.getWriters()}
+        return [e for e in there if isinstance(e, Server) and port in (None, e.server)]
 
     def serve(self, resource: IResource, change: Callable[[Site], object] = bool) -> str:
         """Serve a resource; gives the URL of the root."""

@@ -48,7 +48,7 @@ class Wire(StringTransport):
         """Close, in the reactor's next turn."""
         self._end(ConnectionDone())
 
-    def abortConnection(self) -> None:  # noqa: N802  # Twisted's name
+    def abortConnection(self) -> None:  # Twisted's name
         """Close at once, which is the reactor's next turn too."""
         self.disconnected = True
         self._end(ConnectionAborted())

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,12 +98,12 @@ def run_trial(command: list[str], server: str) -> Totals:
 
 
 def without(tests: list[str], some: list[str]) -> list[str]:
-    """The same tests, but for some modules of the packages among them."""
+    """The same tests, but for some modules of the packages among them; patterns name several."""
     left = []
     for each in tests:
         modules = sorted(Path(each.replace(".", "/")).glob("test_*.py"))
         left += [f"{each}.{module.stem}" for module in modules] or [each]
-    return [each for each in left if each not in some]
+    return [each for each in left if not any(fnmatchcase(each, pattern) for pattern in some)]
 
 
 def main() -> int:
@@ -112,7 +113,9 @@ def main() -> int:
     parser.add_argument(
         "--coverage", action="store_true", help="measure on the first server, and check the floor"
     )
-    parser.add_argument("--once", default="", help="modules for the first server alone, by commas")
+    parser.add_argument(
+        "--once", default="", help="modules for the first server alone, by commas; with patterns"
+    )
     parser.add_argument("tests", nargs="+", help="what trial is to run, such as `tests`")
     options = parser.parse_args()
 

@@ -65,7 +65,8 @@ async def main(reactor: Any, options: argparse.Namespace) -> None:
             found = failing(report)
             verbs = ", ".join(sorted(found)) or "-"
             tell(f"{name:<38} {len(report.results):>7} {report.passed:>7}  {verbs}")
-            if found != expected:
+            # A commit is made of other verbs: what is wrong with them may be seen there.
+            if found - {"job.commit"} != expected:
                 wrong += 1
                 tell(f"{'':<55}expected: {', '.join(sorted(expected)) or '-'}")
                 tell("\n".join(table(report)))

@@ -18,16 +18,25 @@ from txthoonk.actions.rules import ask
 from txthoonk.errors import (
     FeedDoesNotExist,
     ItemDoesNotExist,
+    ItemError,
     JobFailed,
     NotFinished,
 )
+from txthoonk.keys import encode
+from txthoonk.scripts import script
 from txthoonk.types import Job
 from txthoonk.types.base import new_id
+from txthoonk.types.results import read_kept
 
 if TYPE_CHECKING:
     from txthoonk.service import Thoonk
 
 __all__ = ["Actions"]
+
+_GONE: Final[Answer] = {
+    "code": 404,
+    "error": "there is no such action, or its answer is not kept any more",
+}
 
 #: Seconds that a worker gets to say whether somebody may.
 TIMEOUT: Final = 5.0
@@ -117,6 +126,25 @@ class Actions(Declared):
         except Refused as refused:
             return refused.answer
         return await _answer(job.get_result(id, timeout), id, found=True)
+
+    @returns_deferred
+    async def look(self, thoonk: Thoonk, name: str, id: str) -> Answer:
+        """As :meth:`answer`, at once: ``{"code": 202, "id": ...}`` if there is none yet."""
+        try:
+            job = self._job(thoonk, (await self._find(thoonk, name)).feed)
+        except Refused as refused:
+            return refused.answer
+        bound = script("job/look").bind(job.keys, job.name)
+        state, data = await bound(thoonk.redis, [encode(id)], id=id)
+        if state == b"finished":
+            try:
+                _, result = read_kept(data)
+            except ValueError:
+                return read_answer(data)  # somebody else wrote that
+            return read_answer(None if result is None else job.decode_result(result, id))
+        if state == b"unfinished":
+            return pending(id)
+        return failed() if state == b"parked" else dict(_GONE)
 
     # -- asking -----------------------------------------------------------------------------
 
@@ -226,6 +254,8 @@ async def _answer(waiting: Deferred[Any], id: str, found: bool = False) -> Answe
         return pending(id)
     except JobFailed:
         return failed()
-    except ItemDoesNotExist:
-        return {"code": 404, "error": "there is no such action, or its answer is not kept any more"}
+    except ItemError as error:
+        if not isinstance(error, ItemDoesNotExist):
+            return read_answer(error)  # it cannot be decoded
+        return dict(_GONE)
     return read_answer(came[1] if found else came)

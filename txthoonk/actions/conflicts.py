@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import CancelledError, maybeDeferred
+from twisted.logger import Logger
 
 from txthoonk.actions.answers import Refused
 from txthoonk.changes import read_head
-from txthoonk.errors import Conflict
+from txthoonk.errors import Conflict, FeedDoesNotExist, ItemDoesNotExist, ThoonkError
 from txthoonk.keys import decode, encode
 from txthoonk.messages import encode_message, message_of
 from txthoonk.positions import Position, pack_place, read_place
@@ -26,6 +27,8 @@ __all__ = ["Seen", "conflict_answer", "look"]
 #: How many events of a feed a conflict tells, and how many bytes of them.
 EVENTS: Final = 100
 BYTES: Final = 64 * 1024
+
+_log = Logger()
 
 _TEXT: Final = "this has changed meanwhile"
 
@@ -48,16 +51,14 @@ async def look(
 ) -> list[Seen]:
     """Compare the places that a user saw with the feeds.
 
+    :param revisions: as they were read: names of feeds, and places.
     :returns: the feeds, if none has changed.
-    :raises Refused: 409 with what has changed; 403 if the user may not see a feed; 422 if a place
-        is none, or a feed has no revisions.
+    :raises Refused: 409 with what has changed; 403 if the user may not see a feed; 422 if a feed
+        has no revisions.
     """
     seen, changed = [], {}
     for name, place in revisions.items():
-        try:
-            at = read_place(place)
-        except ValueError:
-            raise Refused(422, "this is no place", path=f"$.revisions.{name}") from None
+        at = read_place(place)
         if declared.may_read is not None and not await _may_read(declared, user, name):
             raise Refused(403, f"you may not see {name}")
         reading = _reading(thoonk, name, declared.serializer)
@@ -90,8 +91,17 @@ async def conflict_answer(
 
 
 async def _may_read(declared: Declared, user: Any, name: str) -> bool:
+    """Ask; what fails has not said yes, as with rules."""
     assert declared.may_read is not None
-    return await maybeDeferred(declared.may_read, user, name) is True
+    try:
+        return await maybeDeferred(declared.may_read, user, name) is True
+    except (FeedDoesNotExist, ItemDoesNotExist):
+        return False
+    except (ThoonkError, CancelledError):
+        raise
+    except Exception:
+        _log.failure("may_read failed for {feed!r}", feed=name)
+        return False
 
 
 def _reading(thoonk: Thoonk, name: str, serializer: Serializer) -> Reading:

@@ -17,6 +17,8 @@ from typing import Any, Final
 import msgspec
 
 from txthoonk.actions.answers import Refused
+from txthoonk.keys import check_name
+from txthoonk.positions import read_place
 
 __all__ = ["Asked", "Limits", "job_id", "make_item", "read_item", "user_id"]
 
@@ -155,8 +157,13 @@ def _revisions(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or len(value) > _FEEDS:
         raise Refused(422, f"revisions are an object of at most {_FEEDS} feeds", path="$.revisions")
     for name, place in value.items():
-        if not name or "\x00" in name or not isinstance(place, str):
-            raise Refused(422, "revisions are places by names of feeds", path="$.revisions")
+        try:
+            check_name(name)
+            read_place(place)
+        except ValueError:
+            raise Refused(
+                422, "revisions are places by names of feeds", path="$.revisions"
+            ) from None
     return value
 
 

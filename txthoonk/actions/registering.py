@@ -50,7 +50,11 @@ _MANY = 1000
 
 def feed_of(thoonk: Thoonk, group: str) -> Feed:
     """The registry of a group."""
-    return thoonk.feed(f"actions:{group}", serializer="bytes")
+    return thoonk.feed(_name(group), serializer="bytes")
+
+
+def _name(group: str) -> str:
+    return f"actions:{group}"
 
 
 async def find(thoonk: Thoonk, group: str, name: str, formats: Formats) -> Elsewhere | None:
@@ -58,7 +62,8 @@ async def find(thoonk: Thoonk, group: str, name: str, formats: Formats) -> Elsew
 
     Nothing is created.
     """
-    item = await thoonk.redis.execute("HGET", feed_of(thoonk, group).keys.items, encode(name))
+    items = thoonk.dialect.keys("feed", encode(_name(group)), thoonk.db).items
+    item = await thoonk.redis.execute("HGET", items, encode(name))
     if item is None:
         return None
     key = item, tuple(formats)

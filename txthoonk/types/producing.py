@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from txthoonk._deferred import first_failure
 from txthoonk.keys import encode
+from txthoonk.scripts import BoundScript
 from txthoonk.together import Together
 from txthoonk.types.base import ItemId, Owner, given, new_id
 from txthoonk.types.operating import Operated
@@ -30,6 +31,7 @@ class Produced(Operated):
         super().__init__(pub, name, config, **options)
         put_many = self._bind("job/put_many")
         self._puts = {first: Together(put_many, (side(first),)) for first in (False, True)}
+        self._put_one: BoundScript | None = None
 
     # -- putting ----------------------------------------------------------------------------
 
@@ -89,7 +91,9 @@ class Produced(Operated):
         args = (side(priority), milliseconds(delay or 0), encode(known), data)
         if once:
             args = (*args, b"1")
-        return self._run(self._bind("job/put"), args, given, known, id=known)
+        if self._put_one is None:
+            self._put_one = self._bind("job/put")
+        return self._run(self._put_one, args, given, known, id=known)
 
     def _put_for(
         self,

@@ -31,7 +31,7 @@ from txthoonk.types.claims import read_attempts
 if TYPE_CHECKING:
     from txthoonk.types.job import Job
 
-__all__ = ["Results"]
+__all__ = ["Results", "read_kept"]
 
 T = TypeVar("T")
 
@@ -46,6 +46,16 @@ AGAIN: Final = 0.5
 
 #: Seconds that the subscription outlives the last that waits.
 IDLE: Final = 5.0
+
+
+def read_kept(data: bytes) -> tuple[bytes, bytes | None]:
+    """What was put, and its result, or None if there was none, as they are kept together.
+
+    :raises ValueError: if somebody else wrote that.
+    """
+    length, _, rest = data.partition(b":")
+    end = int(length)
+    return rest[:end], rest[end + 1 :] if rest[end : end + 1] == b"+" else None
 
 
 class _Waiter:
@@ -360,13 +370,8 @@ class Results:
         if id in self._unput:
             return  # it was not there yet, or this is about an earlier one
         if state == b"finished":
-            length, _, rest = data.partition(b":")
-            query, mark, result = (
-                rest[: int(length)],
-                rest[int(length) :][:1],
-                rest[int(length) + 1 :],
-            )
-            value = self.job.decode_result(result, id) if mark == b"+" else None
+            query, result = read_kept(data)
+            value = None if result is None else self.job.decode_result(result, id)
             self._ended(id, JobFinished(name, id, value))
             if isinstance(value, Exception):
                 self._fail(id, value)

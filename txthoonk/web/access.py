@@ -96,17 +96,27 @@ class Counts:
         if count >= self._most:
             return None
         self._count[who] = count + 1
-        running = [who]
+        return _End(self._count, who)
 
-        def end() -> None:
-            if running:
-                left = self._count[running.pop()] - 1
-                if left:
-                    self._count[who] = left
-                else:
-                    del self._count[who]
 
-        return end
+class _End:
+    """Ends one of what is counted; each idle stream has one, so it is small."""
+
+    __slots__ = ("_count", "_who")
+
+    def __init__(self, count: dict[str, int], who: str) -> None:
+        self._count: dict[str, int] | None = count
+        self._who = who
+
+    def __call__(self) -> None:
+        count, self._count = self._count, None
+        if count is None:
+            return
+        left = count[self._who] - 1
+        if left:
+            count[self._who] = left
+        else:
+            del count[self._who]
 
 
 class Access:
@@ -119,9 +129,9 @@ class Access:
         feeds that match; without this, one whose first two segments are spelt out (``team:353:*``)
         may be asked for, and no other.
     :param authenticate: ``authenticate(request)`` gives the user, any JSON value, or None for
-        somebody unknown; it may return a Deferred or be ``async``. What it raises with a status of
-        400 to 499 (``WebError(401)``, :class:`twisted.web.error.Error`,
-        :class:`twisted.cred.error.LoginFailed`) is answered so. Without it everybody is unknown.
+        somebody unknown; it may return a Deferred or be ``async``. It refuses by raising
+        ``WebError(401)``, :class:`twisted.web.error.Error`, ``Refused`` of :mod:`txthoonk.actions`
+        or :class:`twisted.cred.error.LoginFailed`. Without it everybody is unknown.
     :param origins: of other sites whose pages may ask, with cookies: ``"https://example.org"``.
         Pages of the own one always may.
     :param trust_proxy: whether ``X-Forwarded-For``, ``-Proto`` and ``-Host`` are believed: only

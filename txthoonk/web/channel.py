@@ -155,6 +155,9 @@ class Channel:
         if type(event) is Resync:
             self._restart(event.reason)
             return
+        if not self.at and type(event) is not FeedDeleted:
+            self._restart("")  # it was not there: all have to know of what kind it is
+            return
         at = "" if type(event) is FeedDeleted else pack_place(live.position)
         message = Message(encode_message(message_of(event, at)), at)
         self.last += 1
@@ -204,14 +207,20 @@ class Channel:
         return self._messages[number - self._first], number
 
     def place(self, cursor: Cursor) -> str:
-        """The place that a cursor stands for; empty if there is none."""
-        if isinstance(cursor, str):
+        """The place that a cursor stands for; empty where the client has nothing yet.
+
+        Who has something that cannot be gone on from gets a place that there is not: so it is told
+        why, also if it is cut off before, and comes back.
+        """
+        if cursor == "":
             return ""
         if cursor == self.last:
             return self.at
-        if cursor < self._first:
-            return self._before if cursor == self._first - 1 else ""
-        return self._messages[cursor - self._first].at if self._messages else ""
+        if cursor == self._first - 1:
+            return self._before
+        if isinstance(cursor, str) or cursor < self._first or not self._messages:
+            return f"{self.at.partition('-')[0]}-0-1" if self.at else ""
+        return self._messages[cursor - self._first].at
 
     def _all(self, reason: str) -> tuple[Message, int]:
         """All that is there, with why it is sent."""

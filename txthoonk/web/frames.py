@@ -6,7 +6,7 @@ from typing import Final
 
 from wsproto.frame_protocol import FrameProtocol
 
-__all__ = ["COMMENT", "PING", "close_frame", "event", "frame"]
+__all__ = ["COMMENT", "PING", "are_whole", "close_frame", "event", "frame", "pong"]
 
 #: A server masks nothing and has negotiated nothing: its frames are the same for every client.
 _FRAMES: Final = FrameProtocol(client=False, extensions=[])
@@ -45,3 +45,24 @@ def close_frame(code: int, reason: str = "") -> bytes:
     :param code: of RFC 6455, section 7.4.
     """
     return bytes(_FRAMES.close(code, reason))
+
+
+def pong(payload: bytes) -> bytes:
+    """The answer to a ping."""
+    return bytes(_FRAMES.pong(payload))
+
+
+def are_whole(data: bytes) -> bool:
+    """Whether these frames of a client need no others: none is cut off, none part of a message."""
+    start, end = 0, len(data)
+    while start < end:
+        if end - start < 2 or data[start] < 0x80 or not data[start] & 0x0F:
+            return False
+        size = data[start + 1] & 0x7F
+        head = 6 if data[start + 1] & 0x80 else 2
+        if size > 125:
+            more = 2 if size == 126 else 8
+            size = int.from_bytes(data[start + 2 : start + 2 + more], "big")
+            head += more
+        start += head + size
+    return start == end

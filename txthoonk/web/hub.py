@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import LoopingCall
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from txthoonk._deferred import first_failure
-from txthoonk.errors import FeedDoesNotExist, ThoonkError, WrongFeedType
+from txthoonk.errors import (
+    ConnectionFailed,
+    FeedDoesNotExist,
+    NotConnected,
+    ThoonkError,
+    WrongFeedType,
+)
 from txthoonk.messages import deleted
 from txthoonk.positions import read_place
 from txthoonk.serializers import Serializer
@@ -23,6 +29,9 @@ __all__ = ["Hub", "Reader"]
 
 #: Seconds for which a feed is followed that nobody looks at any more: pages are loaded again.
 LINGER: Final = 10.0
+
+#: Seconds between two tries to follow something while Redis is away.
+AGAIN: Final = 0.5
 
 #: Seconds between two ticks of the clock that all heartbeats share.
 TICK: Final = 1.0
@@ -79,7 +88,8 @@ class Hub:
         self._round: list[ClientStream] = []
         #: Who is sent something at the end of this turn of the reactor.
         self._holding: list[ClientStream] = []
-        self._is_cut = False
+        self._is_cut = self._stopped = False
+        self._pauses: dict[Deferred[None], None] = {}
         thoonk.call_when_cut(self._cut)
         thoonk.call_when_heard_again(self._heard_again)
 
@@ -126,8 +136,11 @@ class Hub:
         self.thoonk.call_no_more(self._heard_again)
         if self._beats.running:
             self._beats.stop()
+        self._stopped = True
         for stream in list(self.streams):
             stream.close()
+        for pause in list(self._pauses):
+            pause.cancel()
         for topic in list(self._topics.values()):
             self._forget(topic)
 
@@ -310,22 +323,22 @@ class Hub:
         self, stream: ClientStream, channel: Channel, at: str | None
     ) -> tuple[Channel, Cursor] | None:
         if not await self._reader.may_read(stream.user, channel.name):
+            if at:
+                stream.say(_refused("feed", channel.name, 403, "you may not read this feed"))
             return None
         return channel, await channel.find(_place(at))
 
-    def born(self, topic: PatternTopic, channel: Channel, cursor: Cursor) -> None:
-        """A pattern has one more feed."""
+    def born(self, topic: PatternTopic, channel: Channel) -> None:
+        """A pattern has one more feed: clients are told what it is, as its events do not say."""
         for stream in list(topic.streams):
-            told = Deferred.fromCoroutine(self._tell_of(stream, topic, channel, cursor))
+            told = Deferred.fromCoroutine(self._tell_of(stream, topic, channel))
             told.addErrback(lambda f: self.log.failure("Cannot tell of a feed", failure=f))
 
-    async def _tell_of(
-        self, stream: ClientStream, topic: PatternTopic, channel: Channel, cursor: Cursor
-    ) -> None:
+    async def _tell_of(self, stream: ClientStream, topic: PatternTopic, channel: Channel) -> None:
         allowed = await self._reader.may_read(stream.user, channel.name)
         is_there = topic.channels.get(channel.name) is channel
         if allowed and is_there and channel.name not in stream.channels:
-            stream.join([(channel, cursor)])
+            stream.join([(channel, "")])
 
     # -- what is followed -------------------------------------------------------------------
 
@@ -340,13 +353,31 @@ class Hub:
         topic.streams[stream] = None
         stream.topics[topic] = None
         try:
-            await topic.opened()
+            await self._opened(stream, topic)
         except (FeedDoesNotExist, WrongFeedType, ThoonkError, ValueError) as error:
             if stream.topics.pop(topic, False) is None:
                 self._release(topic, stream)
             stream.say(_refused(what, name, *_why_not(error)))
             return None
         return topic if topic in stream.topics else None  # closed, or unsubscribed meanwhile
+
+    async def _opened(self, stream: ClientStream, topic: Topic) -> None:
+        """Wait until it is followed, also while Redis is away: not every client asks twice."""
+        while True:
+            try:
+                await topic.opened()
+                return
+            except ConnectionFailed:
+                if self._stopped or topic not in stream.topics:
+                    raise
+            pause: Deferred[None] = deferLater(self._reactor, AGAIN)
+            self._pauses[pause] = None
+            try:
+                await pause
+            except CancelledError:
+                raise NotConnected("stopped") from None
+            finally:
+                del self._pauses[pause]
 
     def _release(self, topic: Topic, stream: ClientStream) -> None:
         topic.streams.pop(stream, None)

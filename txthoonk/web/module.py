@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from importlib.resources import files
+from typing import Final
 
 from twisted.web.server import Request
 
@@ -12,6 +13,9 @@ from txthoonk.web.handling import JsonResource
 from txthoonk.web.replies import Body, has_tag, send, unchanged
 
 __all__ = ["ModuleResource"]
+
+#: Browsers ask each time whether it is another one; mostly they have it.
+HEADERS: Final = {"Content-Type": "text/javascript; charset=utf-8", "Cache-Control": "no-cache"}
 
 
 class ModuleResource(JsonResource):
@@ -29,11 +33,6 @@ class ModuleResource(JsonResource):
         """Answer with it, unless the client has it."""
         request.setHeader(b"access-control-allow-origin", b"*")
         if has_tag(request, self._body.etag):
-            unchanged(request, self._body.etag)
-            request.setHeader(b"cache-control", b"no-cache")
-            return
-        headers = {
-            "Content-Type": "text/javascript; charset=utf-8",
-            "Cache-Control": "no-cache",
-        }
-        await send(request, self._body, headers=headers)
+            unchanged(request, self._body.etag, {"Cache-Control": HEADERS["Cache-Control"]})
+        else:
+            await send(request, self._body, headers=HEADERS)

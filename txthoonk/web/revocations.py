@@ -48,6 +48,8 @@ class Revocations:
         self._working: Deferred[Any] | None = None
         #: The last one that was known at the last look; None before the first.
         self._last: str | None = None
+        #: Whether one was told during a look.
+        self._again = False
 
     @returns_deferred
     async def revoke(self, user_id: str) -> None:
@@ -78,6 +80,10 @@ class Revocations:
 
     def _heard(self, *parts: str) -> None:
         self._end("\x00".join(parts), True)
+        if self._working is None or self._working.called:
+            self._look()  # so that it is not told again after the next break
+        else:
+            self._again = True
 
     def _look(self) -> None:
         """See what was revoked while nothing was heard."""
@@ -92,8 +98,11 @@ class Revocations:
                 if self._handler is None:
                     name = decode(self._channel)
                     self._handler = await self._thoonk.register_handler(name, self._heard)
+                self._again = False
                 await self._catch_up()
-                return
+                if not self._again:
+                    return
+                continue
             except CancelledError:
                 raise
             except ThoonkError as error:

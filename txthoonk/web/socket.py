@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
+from h11 import ProtocolError
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.web.server import Request
@@ -31,7 +32,7 @@ from txthoonk.keys import check_name
 from txthoonk.messages import encode_message
 from txthoonk.web.access import Access, user_id
 from txthoonk.web.channel import Channel, Message
-from txthoonk.web.frames import PING, close_frame, frame
+from txthoonk.web.frames import PING, are_whole, close_frame, frame, pong
 from txthoonk.web.handling import JsonResource
 from txthoonk.web.hub import Hub
 from txthoonk.web.replies import WebError, is_gone, web_error
@@ -48,7 +49,6 @@ _DECODER: Final = msgspec.json.Decoder()
 class Socket(ClientStream):
     """A client on a WebSocket.
 
-    :param connection: reads its frames.
     :param resource: that it has come to.
     """
 
@@ -56,17 +56,17 @@ class Socket(ClientStream):
 
     log = Logger()
 
-    def __init__(
-        self, hub: Hub, user: Any, user_id: str, connection: Connection, resource: SocketResource
-    ) -> None:
+    def __init__(self, hub: Hub, user: Any, user_id: str, resource: SocketResource) -> None:
         super().__init__(hub, user, user_id)
-        self._connection = connection
+        #: What reads its frames. Most come by themselves and whole: then it has none in between, as
+        #: most of its memory would be that.
+        self._connection: Connection | None = None
         self._resource = resource
         #: The parts of a message that has not come to its end.
         self._text: list[str] | None = None
         self._text_size = 0
         #: Actions and questions that are not answered.
-        self._asked: set[Deferred[None]] = set()
+        self._asked: set[Deferred[None]] | None = None
         #: Where it comes from, for the limits of who is not known.
         self.address = ""
 
@@ -77,9 +77,14 @@ class Socket(ClientStream):
         self.alive = self.hub.now()
         if self.closed:
             return
+        connection = self._connection
+        if connection is None:
+            connection = Connection(ConnectionType.SERVER)
+            if not are_whole(data):
+                self._connection = connection
         try:
-            self._connection.receive_data(data)
-            for event in self._connection.events():
+            connection.receive_data(data)
+            for event in connection.events():
                 if not self.closed:
                     self._received(event)
         except (RemoteProtocolError, LocalProtocolError):
@@ -100,7 +105,7 @@ class Socket(ClientStream):
                 self._text = self._text or []
                 self._text.append(event.data)
         elif isinstance(event, Ping):
-            self._reply(self._connection.send(event.response()))
+            self._reply(pong(bytes(event.payload)))
         elif isinstance(event, CloseConnection):
             # The client's own code, or that of what was wrong with its frames.
             may_be_sent = event.code not in (1005, 1006, 1015)
@@ -127,19 +132,23 @@ class Socket(ClientStream):
             return
         done = Deferred.fromCoroutine(self._do(message))
         if not done.called and ("action" in message or "can" in message):
+            if self._asked is None:
+                self._asked = set()
             self._asked.add(done)
             done.addBoth(self._answered, done)
         done.addErrback(self._failed, message.get("ref"))
         done.addErrback(lambda f: self.log.failure("A message failed", failure=f))
 
     def _answered(self, outcome: Any, done: Deferred[None]) -> Any:
-        self._asked.discard(done)
+        if self._asked is not None:
+            self._asked.discard(done)
         return outcome
 
     def _end(self) -> None:
         super()._end()
-        asked, self._asked = self._asked, set()
-        for each in asked:
+        self._connection = None
+        asked, self._asked = self._asked, None
+        for each in asked or ():
             each.cancel()  # nobody waits for the answer; what is to be done is done all the same
 
     async def _do(self, message: dict[str, Any]) -> None:
@@ -223,12 +232,13 @@ class SocketResource(JsonResource):
             accepted = handshake.send(AcceptConnection())
         except (RemoteProtocolError, LocalProtocolError):
             raise WebError(426, "this is for WebSockets", {"Upgrade": "websocket"}) from None
-        connection = handshake.connection
+        except (ProtocolError, ValueError):
+            raise WebError(400, "these headers cannot be read") from None
         end = self.access.begin_stream(user, request)
-        if is_gone(request) or connection is None:
+        if is_gone(request):
             end()
             return
-        socket = Socket(self._hub, user, user_id(user), connection, self)
+        socket = Socket(self._hub, user, user_id(user), self)
         socket.on_end = end
         if user is None:
             socket.address = self.access.address(request)

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txthoonk.web.channel import Channel, Cursor, Message
+from txthoonk.web.shared import RequestTransport
 from txthoonk.writing import writer
 
 if TYPE_CHECKING:
@@ -79,22 +80,25 @@ class ClientStream:
 
     # -- the connection ---------------------------------------------------------------------
 
-    def take_over(self, request: Any, head: bytes = b"") -> None:
+    def take_over(self, request: Any, head: bytes, first: bytes = b"") -> None:
         """Have the connection of a request for oneself.
 
         :param request: nothing of its answer was written.
-        :param head: what is sent first.
+        :param head: of the answer, as HTTP/1.1 has it.
+        :param first: what is sent then.
         """
-        channel = request.channel
-        transport = channel.transport
+        transport = request.channel.transport
+        if transport is None:  # HTTP/2: others are on the connection too
+            self.makeConnection(RequestTransport(request, self))
+            self.write(first)
+            return
         transport.unregisterProducer()
         if isinstance(transport, ProtocolWrapper):
             transport.wrappedProtocol = self
         else:
             transport.protocol = self
         self.makeConnection(transport)
-        if head:
-            self.write(head)
+        self.write(head + first)
 
     def makeConnection(self, transport: Any) -> None:
         """Begin."""

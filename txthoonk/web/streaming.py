@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.web.server import Request
 
@@ -57,14 +58,18 @@ class StreamResource(JsonResource):
             return
         stream = EventStream(self._hub, user, user_id(user), self._groups, is_one)
         stream.on_end = end
-        stream.take_over(request, _head(request) + b"retry: %d\n\n" % RETRY)
+        stream.take_over(request, _head(request), b"retry: %d\n\n" % RETRY)
         if self._hub.is_cut:
             stream.say({"type": "stale"})
-        await self._hub.subscribe(
-            stream,
-            {name: places.get(name) for name in feeds},
-            dict.fromkeys(globs) if is_one else _under(globs, feeds, places),
-        )
+        try:
+            known = {name: places.get(name) for name in feeds}
+            await self._hub.subscribe(stream, known, _under(globs, feeds, places))
+        except CancelledError:
+            stream.close()  # the client has gone, or the resource was stopped
+        except Exception:
+            # The request has no connection any more that could be answered on.
+            self.log.failure("A stream could not begin")
+            stream.close()
         stream.ready()
 
 
@@ -74,14 +79,13 @@ def _head(request: Request) -> bytes:
     for name, value in (
         (b"content-type", b"text/event-stream"),
         (b"cache-control", b"no-store"),
-        (b"connection", b"close"),
         (b"x-accel-buffering", b"no"),  # nginx: pass on what comes
         (b"x-content-type-options", b"nosniff"),
     ):
         headers.setRawHeaders(name, [value])
-    for cookie in request.cookies:
-        headers.addRawHeader(b"set-cookie", cookie)
-    lines = [b"%b: %b\r\n" % (name, v) for name, vs in headers.getAllRawHeaders() for v in vs]
+    fields = [(name, value) for name, values in headers.getAllRawHeaders() for value in values]
+    fields += [(b"Set-Cookie", cookie) for cookie in request.cookies]
+    lines = [b"%b: %b\r\n" % field for field in (*fields, (b"Connection", b"close"))]
     return b"%b 200 OK\r\n%b\r\n" % (request.clientproto, b"".join(lines))
 
 

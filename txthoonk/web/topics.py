@@ -150,8 +150,7 @@ class PatternTopic(Topic):
         channel.live = feed
         self.channels[feed.name] = channel
         channel.handle(event)
-        # As a whole: a client that gets only the events would not know what kind of feed this is.
-        self.hub.born(self, channel, "")
+        self.hub.born(self, channel)
 
     def _gone(self, channel: Channel, event: FeedDeleted) -> None:
         del self.channels[channel.name]
