@@ -84,7 +84,7 @@ class TodoTxtTests(SynchronousTestCase):
     """todo.txt."""
 
     def test_format(self) -> None:
-        """A line is a task, with its priority, projects and contexts; dates and x are told apart."""
+        """A line is a task with all that is in its text; dates and x are told apart."""
         self.assertEqual(
             read_todo_txt(TODO_TXT),
             [

@@ -18,8 +18,10 @@ feeds; whatever anybody does on it is an action, done by a worker:
 ================================== ============ ===================================================
 
 Modules: ``service`` is what twistd runs, ``processes`` keeps the others running; ``web`` and
-``people`` serve the page, ``worker`` does ``actions``; ``importing`` and ``sample`` read task lists;
-``check`` uses the board as two people would. ``page/`` is what browsers get.
+``people`` serve the page; ``worker`` does ``actions``, which are in ``groups``, have payloads of
+``shapes``, are allowed by ``rules`` and taken back by ``undoing``; ``star`` is one more of them.
+``importing`` and ``sample`` read task lists. ``check`` uses the board as two people do. ``page/``
+is what browsers get.
 """
 
 from __future__ import annotations

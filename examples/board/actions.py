@@ -1,4 +1,4 @@
-"""Whatever anybody does on the board: each action's shape, who may, and what it changes.
+"""Whatever anybody does on the board: who may, and what it changes.
 
 An action that a person took can be taken back by them: what is needed for that is published into
 their ``undo`` feed by the very commit that changes the board.
@@ -6,195 +6,37 @@ their ``undo`` feed by the very commit that changes the board.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
-from msgspec import Meta
-
-from examples.board import ACTIONS, BULK, rules
+from examples.board import rules, undoing
+from examples.board.groups import action, board, bulk, noted, now, place, place_of, with_task
 from examples.board.importing import read_tasks
 from examples.board.rules import Feeds
+from examples.board.shapes import (
+    Add,
+    Create,
+    Delegate,
+    Edit,
+    Import,
+    Move,
+    OfTask,
+    OfTeam,
+    Say,
+    Undo,
+)
 from txthoonk import Conflict, ItemDoesNotExist
-from txthoonk.actions import Act, Actions, Refused
+from txthoonk.actions import Act, Refused
 
 __all__ = ["board", "bulk"]
-
-#: What people wait for, and what programs put.
-board = Actions(ACTIONS)
-bulk = Actions(BULK)
 
 #: Seconds that somebody stays here without a sign of life.
 HERE = 25
 #: Tasks that one import may bring.
 MOST_IMPORTED = 500
-#: How often an action is tried on an item that others change meanwhile.
-TRIES = 50
 #: The first team's number.
 FIRST = 353
 
-TeamId = Annotated[str, Meta(pattern="^[0-9]{1,9}$")]
-MemberId = Annotated[str, Meta(pattern="^[a-z0-9-]{1,40}$")]
-ItemId = Annotated[str, Meta(pattern="^[0-9]{1,15}$")]
-Position = Annotated[str, Meta(pattern="^(begin:|:end|:[0-9]{1,15}|[0-9]{1,15}:)$")]
-Name = Annotated[str, Meta(min_length=1, max_length=60)]
-Text = Annotated[str, Meta(min_length=1, max_length=500)]
-
-
-class Shape(msgspec.Struct, forbid_unknown_fields=True):
-    """What all payloads are."""
-
-
-class Create(Shape):
-    """A new team."""
-
-    name: Name
-
-
-class OfTeam(Shape):
-    """Something about a team."""
-
-    team: TeamId
-
-
-class OfMember(OfTeam):
-    """Something about a member's list."""
-
-    member: MemberId
-
-
-class OfTask(OfMember):
-    """Something about a task in a member's list."""
-
-    id: ItemId
-
-
-class Add(OfMember):
-    """A new task."""
-
-    text: Text
-    position: Position = "begin:"
-
-
-class Edit(OfTask):
-    """Another text for a task; ``was`` is the one that was seen."""
-
-    changes: dict[str, Text]
-    was: str | None = None
-
-
-class Move(OfTask):
-    """Another place for a task."""
-
-    position: Position
-
-
-class Delegate(OfTask):
-    """A task for somebody else."""
-
-    to: MemberId
-    position: Position = "begin:"
-
-
-class Say(OfTeam):
-    """A word for all."""
-
-    text: Text
-
-
-class Import(OfMember):
-    """Tasks out of a file."""
-
-    text: Annotated[str, Meta(max_length=200_000)]
-    name: Annotated[str, Meta(max_length=200)] = ""
-
-
-class Undo(OfTeam):
-    """The action to take back, by the id in the ``undo`` feed."""
-
-    act: Annotated[str, Meta(min_length=1, max_length=200)]
-
-
-def action(name: str, shape: type[Shape], authorize: Any, **options: Any) -> Callable[[Any], Any]:
-    """Declare an action for people and for programs."""
-
-    def declare(function: Any) -> Any:
-        for group in (board, bulk):
-            group.action(name, shape, authorize=authorize, **options)(function)
-        return function
-
-    return declare
-
-
-def now() -> int:
-    """Milliseconds since 1970, for people to read."""
-    return int(time.time() * 1000)
-
-
-def place(tasks: Any, position: str, item: Any, there: list[str] | None = None) -> Any:
-    """The change that publishes an item at a place; at the top if what it names is gone."""
-    other = position.strip(":")
-    if position == ":end":
-        return tasks.change.append(item)
-    if not other.isdigit() or (there is not None and other not in there):
-        return tasks.change.prepend(item)
-    if position.startswith(":"):
-        return tasks.change.publish_before(other, item)
-    return tasks.change.publish_after(other, item)
-
-
-def place_of(ids: list[str], id: str) -> str:
-    """Where an item is, as a position that brings it back there."""
-    at = ids.index(id)
-    return f"{ids[at - 1]}:" if at else "begin:"
-
-
-def noted(act: Act, did: str, what: str, **recipe: Any) -> list[Any]:
-    """The changes that tell everybody what was done, and how it can be taken back.
-
-    What programs do is not told: there may be any amount of it.
-
-    :param did: the kind of thing.
-    :param what: a task's text, or so.
-    """
-    if act.user.get("program"):
-        return []
-    feeds = Feeds(act.thoonk, act.payload.team)
-    what = what if len(what) <= 60 else what[:59] + "…"
-    seen = {name: recipe[name] for name in ("member", "id", "to") if name in recipe}
-    log = {"by": act.user["id"], "did": did, "what": what, "at": now(), **seen}
-    changes = [feeds.log.change.publish(log, id=act.id)]
-    if did not in ("join", "undo"):
-        item = {"kind": did, "what": what, "act": act.id, **recipe}
-        changes.append(feeds.undo(act.user["id"]).change.publish(item, id=act.id))
-    return changes
-
-
-async def with_task(
-    act: Act, make: Callable[[Any, int, list[str]], list[Any]], result: Any
-) -> None:
-    """Commit what is to happen to a task, made of what it is at that very moment.
-
-    :param make: is given the item, a revision for ``if_revision`` and all ids in order.
-    """
-    payload = act.payload
-    tasks = Feeds(act.thoonk, payload.team).tasks(payload.member)
-    snapshot = await tasks.snapshot()
-    item, revision = snapshot.items.get(payload.id), snapshot.revision
-    for _ in range(TRIES):
-        if item is None:
-            raise Refused(404, "This task is not there any more.")
-        try:
-            await act.commit(*make(item, revision, snapshot.ids), result=result)
-            return
-        except ItemDoesNotExist:
-            item = None  # or the one beside its new place, which is then looked up anew
-        except Conflict as conflict:
-            # Something in the list has changed, be it this task or another one: it says what the
-            # task is now, and its own revision.
-            item, revision = conflict.item, conflict.revision
-    raise Refused(409, "Others change this task all the time.")
+action("undo", Undo, rules.is_member)(undoing.undo)
 
 
 @action("create", Create, rules.is_signed_in)
@@ -283,7 +125,7 @@ async def edit(act: Act) -> None:
         change = tasks.change.edit(payload.id, new, if_revision=revision)
         return [change, *noted(act, "edit", new["text"], **more)]
 
-    await with_task(act, make, {})
+    await with_task(act, make)
 
 
 @action("move", Move, rules.is_member)
@@ -326,7 +168,7 @@ async def ship(act: Act) -> None:
             *noted(act, "ship", item["text"], **more),
         ]
 
-    await with_task(act, make, {})
+    await with_task(act, make)
 
 
 @action("delegate", Delegate, rules.may_delegate)
@@ -349,7 +191,7 @@ async def delegate(act: Act) -> None:
             *noted(act, "delegate", item["text"], **more),
         ]
 
-    await with_task(act, make, {})
+    await with_task(act, make)
 
 
 @action("retract", OfTask, rules.is_author)
@@ -366,7 +208,7 @@ async def retract(act: Act) -> None:
             *noted(act, "retract", item["text"], **more),
         ]
 
-    await with_task(act, make, {})
+    await with_task(act, make)
 
 
 @action("import", Import, rules.is_member)
@@ -400,6 +242,3 @@ async def import_(act: Act) -> None:
         *noted(act, "import", f"{len(found)} tasks", member=payload.member),
         result={"tasks": len(found) - done, "shipped": done},
     )
-
-
-from examples.board import undoing  # noqa: E402,F401  its action is one of these

@@ -1,4 +1,4 @@
-"""``make demo CHECK=1``: the board used as two people would, by HTTP, while processes are killed."""
+"""``make demo CHECK=1``: the board used as two people would, while processes are killed."""
 
 from __future__ import annotations
 
@@ -40,12 +40,9 @@ class Person:
         self._cookie = answer.headers["Set-Cookie"].split(";")[0]
         self.id = self._path.strip("/").split("/")[-1]
 
-    def do(self, action: str, id: str | None = None, **payload: Any) -> dict[str, Any]:
-        """Take an action, and wait for its answer, however often that has to be asked for.
-
-        :param id: of the action; made up if not given.
-        """
-        body = json.dumps({"payload": payload, "id": id or uuid4().hex})
+    def do(self, action: str, /, **payload: Any) -> dict[str, Any]:
+        """Take an action, and wait for its answer, however often that has to be asked for."""
+        body = json.dumps({"payload": payload, "id": uuid4().hex})
         headers = {"Content-Type": "application/json", "Prefer": "wait=5"}
         return self._patiently("POST", f"live/actions/{quote(action)}", body, headers)
 

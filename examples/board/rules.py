@@ -17,6 +17,7 @@ __all__ = [
     "is_signed_in",
     "may_delegate",
     "may_read",
+    "member_of",
 ]
 
 #: How many items stay.
@@ -111,13 +112,12 @@ async def is_owner(act: Act) -> bool:
 
 async def is_author(act: Act) -> bool:
     """Whose list it is may, and who wrote the task."""
+    payload = act.payload
     if not await is_member(act):
         return False
-    if act.payload.member == act.user["id"]:
+    if payload.member == act.user["id"]:
         return True
-    item = (
-        await Feeds(act.thoonk, act.payload.team).tasks(act.payload.member).get_item(act.payload.id)
-    )
+    item = await Feeds(act.thoonk, payload.team).tasks(payload.member).get_item(payload.id)
     return item is None or item.get("by") == act.user["id"]
 
 

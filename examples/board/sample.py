@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 __all__ = ["make_sample"]
@@ -38,10 +39,10 @@ def make_sample(root: Path = ROOT) -> str:
 def _headings(page: Path, top: bool = False) -> Iterator[str]:
     """The headings of a page; its title only if *top*."""
     lines = page.read_text(encoding="utf-8").split("\n")
-    for heading, line in zip(lines, lines[1:], strict=False):
-        if _UNDERLINE.fullmatch(line) and heading[:1].strip() and len(line) >= len(heading):
-            if top or line[0] != "=":
-                yield heading.replace("``", "")
+    for heading, line in pairwise(lines):
+        is_heading = _UNDERLINE.fullmatch(line) and heading[:1].strip()
+        if is_heading and len(line) >= len(heading) and (top or line[0] != "="):
+            yield heading.replace("``", "")
 
 
 def _first_sentence(fragment: Path) -> str:

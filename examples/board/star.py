@@ -11,9 +11,9 @@ import sys
 from typing import Any
 
 from examples.board import ACTIONS, rules
-from examples.board.actions import OfTask
 from examples.board.member import run
 from examples.board.rules import Feeds
+from examples.board.shapes import OfTask
 from txthoonk import Conflict, Thoonk
 from txthoonk.actions import Act, Actions, ActionWorker, Refused
 

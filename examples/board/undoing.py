@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from examples.board import rules
-from examples.board.actions import Undo, action, noted, place
+from examples.board.groups import noted, place
 from examples.board.rules import Feeds
 from txthoonk import Conflict, Edited, HistoryLost, Moved, Published
 from txthoonk.actions import Act, Refused
@@ -75,7 +74,6 @@ async def changed_by(feeds: Feeds, item: Any) -> Refused:
     return changed(f"{member['name']} has changed it since: it stays as it is now.")
 
 
-@action("undo", Undo, rules.is_member)
 async def undo(act: Act) -> None:
     """Take back one's own last action."""
     feeds = Feeds(act.thoonk, act.payload.team)

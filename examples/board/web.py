@@ -1,8 +1,9 @@
 """One of the web processes: ``python -m examples.board.web NUMBER``.
 
-It shares its listening socket, descriptor ``BOARD_LISTEN``, with the others: whichever is free takes
-the next connection, and while one of them is started again its clients come to the others. It listens
-on a socket of its own as well, ``BOARD_OWN``, where ``/debug`` has the counters of this very process.
+It shares its listening socket, descriptor ``BOARD_LISTEN``, with the others: whichever is free
+takes the next connection, and while one of them is started again its clients come to the others.
+It listens on a socket of its own as well, ``BOARD_OWN``: ``/debug`` has the counters of just this
+process.
 """
 
 from __future__ import annotations

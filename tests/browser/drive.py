@@ -1,7 +1,8 @@
 """Two people at the board, in two windows: ``python -m tests.browser.drive URL --redis URL ...``.
 
-They do whatever can be done, with mouse and keys, then drag tasks about while Redis, a web process and
-a worker are killed. What they saw is printed as JSON; whoever runs this compares it with Redis.
+They do whatever can be done, with mouse and keys, then drag tasks about while Redis, the web
+processes and a worker are killed. What they saw is printed as JSON; whoever runs this compares it
+with Redis.
 """
 
 from __future__ import annotations
@@ -85,16 +86,14 @@ class Drive:
         ada.settled()
         bob.wait("() => document.querySelectorAll('.column[data-member=ada] .task').length === 4")
         # Enter edits, Space ships, d delegates.
-        first, second, third, fourth = bob.tasks("ada")
+        first, _, third, fourth = bob.tasks("ada")
         ada.page.keyboard.press("Escape")
         ada.select("ada", first)
         ada.page.keyboard.press("Enter")
         ada.page.keyboard.type(" today")
         ada.picture(self.pictures, "editing")
         ada.page.keyboard.press("Enter")
-        bob.wait(
-            "() => document.querySelector('.column[data-member=ada]').innerText.includes('today')"
-        )
+        bob.reads(".column[data-member=ada]", "today")
         ada.page.keyboard.press("ArrowDown")
         ada.page.keyboard.press("d")
         ada.page.wait_for_selector("#give[open]")
@@ -102,12 +101,10 @@ class Drive:
         bob.wait("() => document.querySelectorAll('.column.mine .task').length === 1")
         ada.select("ada", fourth)
         ada.page.keyboard.press("Space")
-        bob.wait(
-            "() => document.querySelector('.column[data-member=ada] summary')?.innerText.startsWith('1')"
-        )
+        bob.reads(".column[data-member=ada] summary", "1 shipped")
         ada.page.fill("#say-text", "The cake is yours, Bob")
         ada.page.press("#say-text", "Enter")
-        bob.wait("() => document.querySelector('#talk').innerText.includes('cake is yours')")
+        bob.reads("#talk", "cake is yours")
         # By mouse to another list; u takes it back.
         ada.drag(
             "ada", third, "bob", None, False, before_drop=lambda: ada.picture(self.pictures, "drag")
@@ -126,7 +123,7 @@ class Drive:
         """What somebody has changed is not undone, and the page says so kindly."""
         ada, bob = self.both
         bob.add("Buy candles", "ada")
-        ada.wait("() => document.querySelector('.column.mine').innerText.includes('candles')")
+        ada.reads(".column.mine", "candles")
         bob.settled()
         ada.settled()
         id = ada.tasks("ada")[0]
@@ -134,9 +131,7 @@ class Drive:
         ada.page.keyboard.press("Enter")
         ada.page.keyboard.type(" and matches")
         ada.page.keyboard.press("Enter")
-        bob.wait(
-            "() => document.querySelector('.column[data-member=ada]').innerText.includes('matches')"
-        )
+        bob.reads(".column[data-member=ada]", "matches")
         bob.page.locator("h2").first.click()
         bob.page.keyboard.press("u")
         bob.page.wait_for_selector(".toast.kind")

@@ -1,7 +1,7 @@
 """A program puts any number of actions at once while two people use the board.
 
-``python -m tests.browser.storm URL --redis URL --actions 50000`` prints as JSON how long it took until
-what one of them did was on the other's screen, and what became of the actions.
+``python -m tests.browser.storm URL --redis URL --actions 50000`` prints as JSON how long it took
+until what one of them did was on the other's screen, and what became of the actions.
 """
 
 from __future__ import annotations
@@ -82,8 +82,10 @@ def watch(chromium: Any, options: argparse.Namespace) -> dict[str, Any]:
     ada.settled()
     bob.wait("() => document.querySelectorAll('.column[data-member=ada] .task').length === 3")
     program = subprocess.Popen(
-        [sys.executable, "-m", "tests.browser.storm", options.url, "--redis", options.redis]
-        + ["--actions", str(options.actions), "--team", ada.team],
+        [
+            *(sys.executable, "-m", "tests.browser.storm", options.url, "--redis", options.redis),
+            *("--actions", str(options.actions), "--team", ada.team),
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

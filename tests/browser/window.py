@@ -86,6 +86,13 @@ class Window:
         """Wait until an expression of JavaScript is true."""
         self.page.wait_for_function(condition, arg=argument)
 
+    def reads(self, selector: str, text: str) -> None:
+        """Wait until a text can be read somewhere."""
+        self.wait(
+            "([selector, text]) => document.querySelector(selector)?.innerText.includes(text)",
+            [selector, text],
+        )
+
     def settled(self) -> None:
         """Wait until nothing of one's own is under way."""
         self.wait("() => board.live.status.state === 'live' && !board.pending().length")

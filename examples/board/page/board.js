@@ -1,7 +1,6 @@
 /** The team board: shows feeds, and takes actions. Everything that is shown is text, never markup. */
 
 import { connect } from "./thoonk-live.js";
-import { Socket, fetchBySocket } from "./socket.js";
 import { draggable } from "./drag.js";
 import { columns, positionAt, talk, words } from "./model.js";
 import { about, face, make, makeLine, reconcile, showLine, showText, write } from "./rows.js";
@@ -14,14 +13,15 @@ const ALIVE = 8000, PATIENCE = 2500;
 const SETTLE = 3000;
 
 const me = await (await fetch("me")).json();
-const live = connect("live", { key: `board ${me.id}`, storage: sessionStorage, WebSocket: Socket,
-  fetch: fetchBySocket });
+const live = connect("live", { key: `board ${me.id}`, storage: sessionStorage });
 const teams = live.feed("teams");
 const processes = live.feed("processes");
 const declared = live.feed("actions:board");
 
 /** What the page is about: a team, its feeds, and what is selected and edited there. */
-const view = { team: null, pattern: null, undo: null, lists: [], selected: null, editing: null };
+const view = {
+  team: null, pattern: null, feeds: new Map(), undo: null, lists: [], selected: null, editing: null,
+};
 /** Own actions that are done, until the feeds show it: id -> action. */
 const settling = new Map();
 /** When each own action was put: milliseconds. */
@@ -31,7 +31,7 @@ const allowed = new Map();
 /** Everything that was acknowledged, for whoever wants to check it. */
 const journal = [];
 
-const read = (name) => view.pattern?.feeds.get(name) ?? [];
+const read = (name) => view.feeds.get(name) ?? [];
 const name = (id) => {
   if (id === undefined) return me.name;
   for (const [member, item] of read(`team:${view.team}:members`)) if (member === id) return item.name;
@@ -213,6 +213,7 @@ const show = () => {
   showStatus();
   showProcesses();
   if (!team) return showTeams();
+  view.feeds = view.pattern?.feeds ?? new Map();
   forget();
   view.lists = columns(read, team, me.id, pending());
   showHere();
@@ -225,7 +226,7 @@ const show = () => {
 const forget = () => {
   if (!settling.size) return;
   const seen = new Set();
-  for (const [feed, copy] of view.pattern?.feeds ?? []) {
+  for (const [feed, copy] of view.feeds) {
     if (/:(tasks|shipped|chat)$/.test(feed)) {
       for (const [, item] of copy) seen.add(item.act?.split(":")[1]).add(item.ship?.split(":")[1]);
     } else if (feed.endsWith(":log")) {
