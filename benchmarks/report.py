@@ -51,6 +51,9 @@ METRICS = {
     "bytes": Metric("bytes", False, 1),
     "collected_bytes": Metric("bytes without garbage", False, 1),
     "keys": Metric("keys", False, 3),
+    "seconds": Metric("s until all are there", False, 1),
+    "commands": Metric("commands to Redis", False, 0),
+    "busy": Metric("% of a processor", False, 1),
 }
 
 #: What is measured -> its title, and the metric that counts.

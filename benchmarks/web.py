@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import rivals
+from benchmarks import rivals, web_streams
 from benchmarks.plot import draw
 from benchmarks.report import RESULTS, Claim, Report, caption, circumstances, keep, show
 from benchmarks.tools import Record, Server, allow_many_files, turned, wait_until_quiet
@@ -22,7 +22,18 @@ TITLES = {
     "eight": ("An event to each of 500 clients, eight in flight", "per_second"),
     "idle": ("Memory of an idle client, of 500", "bytes"),
     "idle-more": ("Memory of an idle client, of 3,000", "bytes"),
+    "streams": ("Very many streams of one process: they come", "bytes"),
+    "idle-streams": ("Nothing happens in them", "busy"),
+    "back": ("All come back at once, for one event", "commands"),
+    "restarted": ("All come back at once, to another process", "commands"),
+    "to-all": ("An event to each of them, one in flight", "p99_ms"),
+    "to-team": ("An event to a hundred of them, one in flight", "p99_ms"),
 }
+
+PARTS = ("clients", "streams")
+
+#: Who takes part in a short run.
+SHORT = ["txthoonk-ws", "txthoonk-sse", "sse-twisted.web", "bare-ws-direct"]
 
 _SOCKET_IO = ("socket.io",)
 CLAIMS = (
@@ -70,6 +81,13 @@ class Benchmark:
 
     def run(self) -> None:
         """Measure all that is asked for."""
+        if "clients" in self._options.only:
+            self._clients()
+        if "streams" in self._options.only:
+            self._streams()
+
+    def _clients(self) -> None:
+        """Some clients of each contestant, in rounds."""
         options = self._options
         contestants = {who: CONTESTANTS[who] for who in options.contestants}
         for number in range(options.rounds):
@@ -91,12 +109,29 @@ class Benchmark:
     def _contestant(self, who: str, contestant: Contestant, number: int) -> None:
         options = self._options
         with audience(self._server, contestant) as each:
-            self._note("idle", who, number, **each.connect(options.clients, options.settle))
+            self._note(
+                "idle", who, number, **each.connect(options.clients, options.settle, warm=False)
+            )
             for what, window in WINDOWS.items():
                 self._note(what, who, number, **each.measure(options.events, window))
         with audience(self._server, contestant) as each:
-            held = each.connect(options.more_clients, options.settle)
+            held = each.connect(options.more_clients, options.settle, warm=True)
             self._note("idle-more", who, number, **held)
+
+    def _streams(self) -> None:
+        """Very many streams of ours, once: the process is slow enough to be measured so."""
+        options = self._options
+        for who in web_streams.kinds(1):
+            busy = wait_until_quiet(options.patience)
+            print(f"{options.streams:,} streams: {who}, {busy:.0%} busy before", flush=True)
+            try:
+                for what, values in web_streams.measure(
+                    self._server, who, options.streams, options.tellings, 10 * options.settle
+                ):
+                    self._note(what, who, 0, **values)
+            except Exception as error:
+                self.failures.append(f"{who} failed with {options.streams} streams: {error!r}")
+                print(self.failures[-1], file=sys.stderr)
 
 
 def parse(args: list[str] | None = None) -> argparse.Namespace:
@@ -106,25 +141,35 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--redis-server", metavar="PROGRAM", help="to start, not the one that is found")
+    add("--only", default=",".join(PARTS), help="a part of: %(default)s")
     add("--contestants", help=f"a part of: {','.join(CONTESTANTS)}")
     add("--rounds", type=int, default=5, help="of everything (%(default)s)")
     add("--clients", type=int, default=500, help="that get every event (%(default)s)")
     add("--events", type=int, default=600, help="that each of them gets (%(default)s)")
     add("--more-clients", type=int, default=3000, help="that only wait (%(default)s)")
+    add("--streams", type=int, default=20_000, help="of one process (%(default)s)")
+    add("--tellings", type=int, default=30, help="events to all of these (%(default)s)")
     add("--patience", type=float, default=30, help="seconds to wait for an idle machine, each time")
     add("--short", action="store_true", help="just see that it runs; the numbers say nothing")
     add("--output", type=Path, help=f"folder for the results ({RESULTS.name}; none if --short)")
     options = parser.parse_args(args)
+    options.only = options.only.split(",")
+    if unknown := set(options.only) - set(PARTS):
+        parser.error(f"nothing is called {', '.join(sorted(unknown))}")
     options.settle = 1.5
     named = options.contestants.split(",") if options.contestants else None
     if unknown := set(named or ()) - set(CONTESTANTS):
         parser.error(f"nobody is called {', '.join(sorted(unknown))}")
     if options.short:
         options.rounds, options.clients, options.events, options.more_clients = 1, 20, 20, 30
+        options.streams, options.tellings = 40, 2
         options.patience, options.settle = 0.01, 0.05
-        named = named or [who for who, each in CONTESTANTS.items() if not each.needs]
+        named = named or SHORT
     elif options.output is None:
         options.output = RESULTS
+    if (possible := web_streams.most_streams(options.streams)) < options.streams:
+        print(f"{possible:,} streams instead of {options.streams:,}: a process may not open more")
+        options.streams = possible
     options.contestants = [who for who in named or CONTESTANTS if CONTESTANTS[who].is_here]
     options.missing = [who for who in named or CONTESTANTS if not CONTESTANTS[who].is_here]
     if named and options.missing:
@@ -151,7 +196,10 @@ def main() -> None:
     head = f"Medians of {options.rounds} rounds. {caption(where)}"
     show(report, head, judge=not options.short)
     if options.output is not None:
-        settings = {key: getattr(options, key) for key in ("rounds", "clients", "events")}
+        settings = {
+            key: getattr(options, key)
+            for key in ("rounds", "clients", "events", "more_clients", "streams")
+        }
         kept = {
             "where": where,
             "claims": [str(verdict) for verdict in report.verdicts()],

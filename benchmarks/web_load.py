@@ -4,7 +4,9 @@
 It obeys orders, one after another:
 
 ``connect``  so many more clients; ``request`` is what each says first, and ``steps`` are what it
-             waits for and what it says to that. ``spread`` takes several addresses of 127.0.0.0/8.
+             waits for and what it says to that; a list is said by turns. ``catch`` is a pattern of
+             what is to be kept of what comes meanwhile, and said instead of ``@`` the next time.
+``publish``  so many events that nobody waits for.
 ``measure``  so many events, ``window`` at a time, each with a mark for ``to`` clients: the next one
              is asked for as soon as all of them have it. ``sent`` times come in a second order.
 ``close``    all of them.
@@ -16,36 +18,58 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import resource
 import select
 import socket
 import sys
 import time
 from typing import Any
 
-from benchmarks.tools import Record, allow_many_files
+#: Numbers by name.
+Record = dict[str, Any]
 
 #: Once in each message that is counted, and nowhere else.
 MARK = b"^"
-#: How many clients are about to connect.
-AT_ONCE = 50
 _READ = 1 << 16
+#: IP_BIND_ADDRESS_NO_PORT of Linux: the port is chosen when it connects, and may serve several.
+_NO_PORT = 24
+#: A WebSocket's ping, which is answered so.
+_PING, _PONG = b"\x89\0", b"\x8a\x80\0\0\0\0"
 _MOST = 4096
+#: Addresses that clients have, by turns: each has so many ports.
 _SOURCES = 8
+
+#: What is said, or what is said by turns.
+Said = str | list[str]
+
+
+def frame(text: str) -> str:
+    """A text frame as a client sends it, masked with zeros."""
+    size = len(text)
+    head = chr(0x80 | size) if size < 126 else f"\xfe{chr(size >> 8)}{chr(size & 255)}"
+    return f"\x81{head}\0\0\0\0{text}"
 
 
 class Client:
-    """One that is about to connect."""
+    """One that is about to connect.
 
-    __slots__ = ("came", "socket", "step")
+    :param number: of it.
+    :ivar step: that it has come to.
+    :ivar came: since then, and ``all`` that came.
+    """
 
-    def __init__(self, place: tuple[str, int], source: str) -> None:
+    __slots__ = ("all", "came", "number", "socket", "step")
+
+    def __init__(self, number: int, port: int) -> None:
+        self.number = number
         self.socket = socket.socket()
-        if source:
-            self.socket.bind((source, 0))
+        self.socket.setsockopt(socket.SOL_IP, _NO_PORT, 1)
+        self.socket.bind((f"127.0.0.{2 + number % _SOURCES}", 0))
         self.socket.setblocking(False)
-        self.socket.connect_ex(place)
+        self.socket.connect_ex(("127.0.0.1", port))
         self.step = -1
-        self.came = b""
+        self.came = self.all = b""
 
 
 class Load:
@@ -57,6 +81,8 @@ class Load:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._publisher: socket.socket | None = None
         self._times: list[list[int]] = []
+        #: What was kept for those that connect again, by whose turn it was.
+        self._caught: dict[int, str | dict[str, str]] = {}
 
     def run(self) -> None:
         """Obey until there are no more orders."""
@@ -86,6 +112,8 @@ class Load:
         data = os.read(number, _READ)
         if not data:
             raise ConnectionError("the server has closed a connection")
+        if data.endswith(_PING):
+            os.write(number, _PONG)
         return data
 
     # -- connecting -------------------------------------------------------------------------
@@ -94,54 +122,75 @@ class Load:
         self,
         count: int,
         port: int,
-        request: str | list[str],
-        steps: list[tuple[str, str | list[str]]],
-        spread: bool = False,
+        request: Said,
+        steps: list[tuple[str, Said, bool]],
+        at_once: int = 50,
+        catch: str = "",
     ) -> Record:
         """Connect more clients.
 
-        :param request: of all, or one each, in turns; what is said in a step likewise.
+        :param steps: what is waited for, what is said to that, and whether it is framed.
+        :param at_once: how many are about to connect at a time.
         """
         start = time.monotonic()
-        waits = [expected.encode("latin-1") for expected, _ in steps]
-        says = [request, *(said for _, said in steps)]
+        waits = [expected.encode("latin-1") for expected, _, _ in steps]
+        says = [(request, False), *((said, framed) for _, said, framed in steps)]
         about: dict[int, Client] = {}
-        numbers: dict[int, int] = {}
         begun = up = 0
         while up < count:
-            while begun < count and len(about) < AT_ONCE:
-                source = f"127.0.0.{2 + begun % _SOURCES}" if spread else ""
-                client = Client(("127.0.0.1", port), source)
-                number = client.socket.fileno()
-                about[number], numbers[number] = client, begun
-                self._poll.register(number, select.EPOLLOUT)
+            while begun < count and len(about) < at_once:
+                client = Client(begun, port)
+                about[client.socket.fileno()] = client
+                self._poll.register(client.socket, select.EPOLLOUT)
                 begun += 1
             ready = self._poll.poll(60, _MOST)
             if not ready:
                 raise TimeoutError(f"{up} of {count} clients are connected")
             for number, events in ready:
-                if number not in about:
+                client_or_none = about.get(number)
+                if client_or_none is None:
                     if number in self._sockets:
                         self._read(number)
                     continue
-                client = about[number]
+                client = client_or_none
                 if events & select.EPOLLOUT:
                     self._poll.modify(number, select.EPOLLIN)
                 else:
                     client.came += self._read(number)
                     if waits[client.step] not in client.came:
                         continue
+                    client.all += client.came
                     client.came = b""
                 client.step += 1
-                said = says[client.step]
-                if not isinstance(said, str):
-                    said = said[numbers[number] % len(said)]
-                if said:
-                    client.socket.sendall(said.encode("latin-1"))
+                self._say(client, *says[client.step])
                 if client.step == len(waits):
                     self._sockets[number] = about.pop(number).socket
                     up += 1
+                    if catch:
+                        turn = client.number % (1 if isinstance(request, str) else len(request))
+                        self._catch(turn, catch, client.all)
         return {"seconds": time.monotonic() - start}
+
+    def _say(self, client: Client, said: Said, framed: bool) -> None:
+        turn = 0
+        if not isinstance(said, str):
+            turn = client.number % len(said)
+            said = said[turn]
+        if "@" in said:
+            caught = self._caught[turn]
+            said = said.replace("@", caught if isinstance(caught, str) else json.dumps(caught))
+        if said:
+            client.socket.sendall((frame(said) if framed else said).encode("latin-1"))
+
+    def _catch(self, turn: int, pattern: str, came: bytes) -> None:
+        """Keep what a pattern finds last; of one of pairs, the last of each name."""
+        found = re.findall(pattern, came.decode("latin-1"))
+        if found and isinstance(found[-1], str):
+            self._caught[turn] = found[-1]
+        elif found:
+            before = self._caught.get(turn, {})
+            assert not isinstance(before, str)
+            self._caught[turn] = {**before, **dict(found)}
 
     def close(self) -> Record:
         """Close all."""
@@ -150,6 +199,12 @@ class Load:
             each.close()
         self._sockets.clear()
         return {"closed": True}
+
+    def publish(self, events: int) -> Record:
+        """Ask for events."""
+        assert self._publisher is not None
+        self._publisher.send(b"." * events)
+        return {"asked": events}
 
     # -- measuring --------------------------------------------------------------------------
 
@@ -171,8 +226,11 @@ class Load:
             for number, _ in ready:
                 data = read(number, _READ)
                 marks = data.count(MARK)
-                if not data:
-                    raise ConnectionError("the server has closed a connection")
+                if not marks:
+                    if not data:
+                        raise ConnectionError("the server has closed a connection")
+                    if data.endswith(_PING):
+                        os.write(number, _PONG)
                 first = seen[number]
                 seen[number] = first + marks
                 for event in range(first, first + marks):
@@ -206,7 +264,8 @@ class Load:
 
 def main() -> None:
     """Be the clients."""
-    allow_many_files()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     Load().run()
 
 

@@ -25,8 +25,9 @@ FEED = "benchmark"
 CHANNEL = "benchmark"
 SOCKET_IO_CHANNEL = "socket.io#/#"
 
-_END = "\r\n\r\n"
-_UPGRADE = (
+END = "\r\n\r\n"
+ACCEPT = "Accept: text/event-stream\r\n"
+UPGRADE = (
     "Upgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 )
@@ -37,23 +38,16 @@ def get(path: str, *headers: str) -> str:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{''.join(headers)}\r\n"
 
 
-def frame(text: str) -> str:
-    """A text frame as a client sends it, masked with zeros."""
-    size = len(text)
-    head = chr(0x80 | size) if size < 126 else f"\xfe{chr(size >> 8)}{chr(size & 255)}"
-    return f"\x81{head}\0\0\0\0{text}"
-
-
 @dataclass(frozen=True)
 class Way:
     """How a client connects.
 
-    :ivar request: what it says first.
-    :ivar steps: what it waits for, and what it says to that.
+    :ivar request: what it says first; several are said by turns.
+    :ivar steps: what it waits for, what it says to that, and whether in a WebSocket's frame.
     """
 
-    request: str
-    steps: tuple[tuple[str, str], ...]
+    request: str | list[str]
+    steps: tuple[tuple[str, str | list[str], bool], ...]
 
     def order(self) -> Record:
         """For the clients."""
@@ -62,14 +56,14 @@ class Way:
 
 _SUBSCRIBE = json.dumps({"subscribe": {"feeds": {FEED: None}}, "ref": 1})
 
-WS = Way(get("/", _UPGRADE), ((_END, ""),))
-SSE = Way(get("/", "Accept: text/event-stream\r\n"), ((":\n\n", ""),))
+WS = Way(get("/", UPGRADE), ((END, "", False),))
+SSE = Way(get("/", ACCEPT), ((":\n\n", "", False),))
 SOCKET_IO = Way(
-    get("/socket.io/?EIO=4&transport=websocket", _UPGRADE),
-    (('"sid"', frame("40")), ("40{", "")),
+    get("/socket.io/?EIO=4&transport=websocket", UPGRADE),
+    (('"sid"', "40", True), ("40{", "", False)),
 )
-OUR_WS = Way(get("/live/socket", _UPGRADE), ((_END, frame(_SUBSCRIBE)), ('"done"', "")))
-OUR_SSE = Way(get(f"/live/stream?feed={FEED}", "Accept: text/event-stream\r\n"), (('"ready"', ""),))
+OUR_WS = Way(get("/live/socket", UPGRADE), ((END, _SUBSCRIBE, True), ('"done"', "", False)))
+OUR_SSE = Way(get(f"/live/stream?feed={FEED}", ACCEPT), (('"ready"', "", False),))
 
 
 @dataclass(frozen=True)
@@ -142,18 +136,20 @@ class Audience:
             **contestant.way.order(),
         }
 
-    def connect(self, count: int, settle: float) -> Record:
+    def connect(self, count: int, settle: float, warm: bool) -> Record:
         """Connect clients.
 
         :param settle: seconds that the server gets before its memory is looked at.
+        :param warm: whether others come and go before, which make a process import and compile what
+            it needs.
         :returns: bytes by which the server has grown with each, and by which it still has when it
             was made to collect its garbage.
         """
-        # The first ones make a process import and compile what it needs.
-        first = min(20, count)
-        self._load.ask(**self._order, count=first)
-        self._ask(10, 1, first)
-        self._load.ask(do="close")
+        if warm:
+            first = min(20, count)
+            self._load.ask(**self._order, count=first)
+            self._ask(10, 1, first)
+            self._load.ask(do="close")
         time.sleep(settle)
         before = self._bytes(collected=True)
         self._load.ask(**self._order, count=count)
@@ -201,7 +197,7 @@ def audience(redis: Server, contestant: Contestant) -> Iterator[Audience]:
             stack.enter_context(process.limited(LIMIT))
             return process.hear()
 
-        server = _server(contestant, redis)
+        server = start_server(contestant, redis)
         started(server)
         load = Process("benchmarks.web_load")
         port = started(load)["port"]
@@ -210,7 +206,8 @@ def audience(redis: Server, contestant: Contestant) -> Iterator[Audience]:
         yield Audience(redis, contestant, server, load, publisher)
 
 
-def _server(contestant: Contestant, redis: Server) -> Process:
+def start_server(contestant: Contestant, redis: Server) -> Process:
+    """A contestant's process, which has not said yet that it is ready."""
     args = (redis.host, redis.port, contestant.variant)
     if contestant.program.endswith(".cjs"):
         modules = str(rivals.node_modules(contestant.needs))

@@ -9,7 +9,17 @@ from twisted.internet.defer import gatherResults
 
 from tests.action_helpers import ActionTestCase
 from tests.helpers import until
-from txthoonk.actions import Act, Actions, ActionWorker, Refused, anybody, job_id, running, user_id
+from txthoonk.actions import (
+    Act,
+    Actions,
+    ActionWorker,
+    Refused,
+    acts,
+    anybody,
+    job_id,
+    running,
+    user_id,
+)
 
 
 class AnswerTests(ActionTestCase):
@@ -179,12 +189,19 @@ class SeveralTests(ActionTestCase):
         answers = [answer["result"] for answer in await gatherResults(asked)]
         self.assertEqual(answers, ["new", "pong"] * 10)
         self.assertEqual(len(self.done), 20)
+        began = self.thoonk.get_reactor().seconds()
+        for _ in range(20):
+            await web.do(theirs, "me", "new", {})
+        self.assertLess(self.thoonk.get_reactor().seconds() - began, 5)
 
     async def test_nobody_there(self) -> None:
         """
         Jobs of an action whose workers are gone wait for the next one, hold up nobody, and spend
         no attempt.
         """
+        self.patch(acts, "ELSEWHERE", 0.1)
+        self.patch(acts, "LONGEST", 0.5)
+        self.patch(acts, "REMEMBERED", 20)
         newer, theirs = self.newer(), await self.start_thoonk()
         worker = await self.work(newer, theirs, max_attempts=1)
         await until(lambda: self.thoonk.feed(f"actions:{self.group}").has_id("new"))

@@ -93,8 +93,10 @@ class BenchmarkTests(TestCase):
     async def test_web(self) -> None:
         """A short run of the web takes ours and what is on Twisted through all of it."""
         folder, measured, out = await self.run_short("web")
-        whos = ("txthoonk-ws", "txthoonk-sse", "bare-ws", "bare-ws-direct", "sse-twisted.web")
+        whos = ("txthoonk-ws", "txthoonk-sse", "bare-ws-direct", "sse-twisted.web")
         all = {(what, who) for what in ("one", "eight", "idle", "idle-more") for who in whos}
+        streams = ("streams", "idle-streams", "back", "restarted", "to-all", "to-team")
+        all |= {(what, who) for what in streams for who in whos[:2]}
         self.assertEqual(measured, all)
         for who in whos:
             self.assertIn(f"\n  {who} ", out)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from email.message import Message
 from typing import Any
+from urllib.error import HTTPError
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, succeed
@@ -14,6 +16,7 @@ from twisted.web.error import Error
 from twisted.web.http_headers import Headers
 from twisted.web.test.requesthelper import DummyRequest
 
+from txthoonk.actions import Refused
 from txthoonk.web.access import Access, Allowance, Counts, user_id
 from txthoonk.web.replies import WebError
 
@@ -173,17 +176,12 @@ class HookTests(SynchronousTestCase):
         A hook refuses with its own status; anything else is our fault, and nothing of it is told.
         """
 
-        class Refused(Exception):
-            code = 403
-            error = "not today"
-            more = {"until": 9, "code": 1}
-
         cases: list[tuple[Exception, int, str]] = [
             (WebError(401, "who?"), 401, "who?"),
             (Error(403, b"no"), 403, "no"),
             (Error(401), 401, "Unauthorized"),
             (UnauthorizedLogin("secret"), 401, "nobody is signed in"),
-            (Refused(), 403, "not today"),
+            (Refused(403, "not today", until=9), 403, "not today"),
         ]
         for raised, code, text in cases:
 
@@ -194,7 +192,12 @@ class HookTests(SynchronousTestCase):
             self.assertEqual((error.code, error.error), (code, text))
             self.assertEqual("WWW-Authenticate" in error.headers, code == 401)
         self.assertEqual(error.answer, {"code": 403, "error": "not today", "until": 9})
-        for wrong in (ValueError("secret"), Error(500, b"secret"), Error(302, b"secret")):
+        for wrong in (
+            HTTPError("secret", 404, "secret", Message(), None),
+            ValueError("secret"),
+            Error(500, b"secret"),
+            Error(302, b"secret"),
+        ):
 
             def broken(request: Any, wrong: Exception = wrong) -> Any:
                 raise wrong
@@ -294,6 +297,7 @@ class LimitTests(SynchronousTestCase):
         tested.take("last")
         self.assertEqual(len(tested), 1)
 
+    @settings(deadline=None)
     @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 0.4), st.integers(1, 4))))
     def test_never_more(self, asks: list[tuple[str, float, int]]) -> None:
         """

@@ -203,6 +203,29 @@ class SocketTests(StreamCase):
         await page.when_told("fresh")
         self.assertEqual(page.mirror.log[-1]["type"], "fresh")
 
+    async def test_come_while_redis_is_away(self) -> None:
+        """
+        A page that comes while Redis is away gets its feeds when it is back.
+        """
+        server = await self.own_server(appendonly="yes")
+        self.thoonk = await self.start_thoonk(server.url, connect_timeout=0.3)
+        feed = self.thoonk.feed(self.feed_name())
+        await feed.publish("a", id="1")
+        live = self.serve_live()
+        await server.kill()
+        page = await self.socket()
+        page.send({"subscribe": {"feeds": [feed.name]}, "ref": 1})
+        stream = await self.stream(f"feed={feed.name}")
+        gone = await self.stream(f"feed={feed.name}")
+        gone.cut()
+        await deferLater(self.thoonk.get_reactor(), 1)
+        await server.start()
+        await page.when_told("done", ref=1)
+        await stream.when_told("ready")
+        for each in (page, stream):
+            self.assertEqual(each.mirror.feeds, {feed.name: {"1": "a"}})
+        self.assertEqual(len(live.hub.streams), 2)
+
 
 class SlowTests(StreamCase):
     """Clients that do not read."""

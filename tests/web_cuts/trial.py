@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -140,12 +140,17 @@ class Trial:
             await until(lambda each=each: each.client.told or each.client.complaint)
 
     async def cut(
-        self, cuts: int, kill_every: int = 0, tell: Callable[[str], None] = lambda _: None
+        self,
+        cuts: int,
+        kill_every: int = 0,
+        tell: Callable[[str], None] = lambda _: None,
+        restart: Callable[[], Awaitable[Any]] | None = None,
     ) -> None:
         """Cut the connections of each client so often.
 
         :param kill_every: after so many cuts of one client a web process is killed, too.
         :param tell: called with a line now and then.
+        :param restart: called at every second of these instead: it kills Redis, and starts it.
         """
 
         async def often(subject: Subject) -> None:
@@ -158,7 +163,10 @@ class Trial:
                     tell(f"{subject.cuts} of {cuts} cuts")
                 if killing and subject is self.subjects[0] and subject.cuts // kill_every > killed:
                     killed += 1
-                    await self._webs[killed % WEBS].restart()
+                    if restart is not None and killed % 2:
+                        await restart()
+                    else:
+                        await self._webs[killed // 2 % WEBS].restart()
 
         told, killing = [0], kill_every > 0
         await gatherResults([Deferred.fromCoroutine(often(each)) for each in self.subjects])

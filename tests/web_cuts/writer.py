@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from contextlib import suppress
 from typing import Any
 
 #: Items that a feed has at the most, and seconds between two changes.
@@ -102,7 +103,8 @@ def main(url: str, names: str, seed: str) -> None:
     from twisted.internet.task import deferLater
     from twisted.python import log
 
-    from txthoonk import Thoonk
+    from txthoonk import ItemDoesNotExist, Thoonk
+    from txthoonk.errors import ConnectionFailed
 
     reactor: Any = its  # the module is the reactor
     ending: list[bool] = []
@@ -123,7 +125,9 @@ def main(url: str, names: str, seed: str) -> None:
             sys.stdout.write("changing\n")
             sys.stdout.flush()
             while not ending:
-                await writer.change()
+                # Redis may be killed: nobody knows then what became of a change.
+                with suppress(ConnectionFailed, ItemDoesNotExist):
+                    await writer.change()
                 await deferLater(reactor, PAUSE)
 
     StandardIO(Input())

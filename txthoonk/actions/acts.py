@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Act", "Doing", "check"]
 
-#: Seconds until a job is available again that another worker of the group has the code for.
+#: A job that another worker of the group has the code for is given back at once, so often; then
+#: for so many seconds, twice as many each time, at most so many. How many jobs are remembered.
+AT_ONCE: Final = 3
 ELSEWHERE: Final = 0.5
+LONGEST: Final = 10.0
+REMEMBERED: Final = 10_000
 
 #: Seconds that the answer to a mere question is kept, and of one that was too large to be read.
 SHORTLY: Final = 30.0
@@ -120,6 +124,8 @@ class Doing:
     def __init__(self, thoonk: Thoonk, actions: Declared) -> None:
         self._thoonk = thoonk
         self._actions = actions
+        #: Jobs that others have the code for, and how often they came here.
+        self._came: dict[str, int] = {}
 
     async def __call__(self, claim: Claim) -> Answer | None:
         """Do a job; what is returned is its result."""
@@ -151,7 +157,15 @@ class Doing:
         found = await find(self._thoonk, self._actions.group, asked.action, {})
         if found is None or found.feed != claim.job.name:
             raise Refused(404, "there is no such action")
-        await claim.release(delay=ELSEWHERE)
+        count = self._came.pop(claim.id, 0) + 1
+        self._came[claim.id] = count
+        if len(self._came) > REMEMBERED:
+            del self._came[next(iter(self._came))]
+        if count <= AT_ONCE:  # whoever waits longest is the next to take it
+            await claim.release()
+        else:
+            doubled = min(count - AT_ONCE - 1, 16)
+            await claim.release(delay=min(LONGEST, ELSEWHERE * 2**doubled))
         return None
 
     async def _call_function(self, action: Action, act: Act) -> Answer:

@@ -129,9 +129,9 @@ class Access:
         feeds that match; without this, one whose first two segments are spelt out (``team:353:*``)
         may be asked for, and no other.
     :param authenticate: ``authenticate(request)`` gives the user, any JSON value, or None for
-        somebody unknown; it may return a Deferred or be ``async``. What it raises with a status of
-        400 to 499 (``WebError(401)``, :class:`twisted.web.error.Error`,
-        :class:`twisted.cred.error.LoginFailed`) is answered so. Without it everybody is unknown.
+        somebody unknown; it may return a Deferred or be ``async``. It refuses by raising
+        ``WebError(401)``, :class:`twisted.web.error.Error`, ``Refused`` of :mod:`txthoonk.actions`
+        or :class:`twisted.cred.error.LoginFailed`. Without it everybody is unknown.
     :param origins: of other sites whose pages may ask, with cookies: ``"https://example.org"``.
         Pages of the own one always may.
     :param trust_proxy: whether ``X-Forwarded-For``, ``-Proto`` and ``-Host`` are believed: only

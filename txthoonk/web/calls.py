@@ -111,13 +111,12 @@ class Calls:
         self, user: Any, name: str, id: str, wait: float, request: Request | str = ""
     ) -> Answer:
         """The answer to an action that the same user has put before; as :meth:`do`."""
+        job = job_id(user, id)
+        if not wait:
+            return {**await self._actions.look(self._thoonk, name, job), "id": id}
         end = self.access.begin_wait(user, request)
         try:
-            job = job_id(user, id)
-            if wait:
-                answer = await self._actions.answer(self._thoonk, name, job, timeout=wait)
-            else:
-                answer = await self._actions.look(self._thoonk, name, job)
+            answer = await self._actions.answer(self._thoonk, name, job, timeout=wait)
             return {**answer, "id": id}
         finally:
             end()

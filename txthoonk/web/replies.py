@@ -19,6 +19,7 @@ from twisted.web.http import RESPONSES
 from twisted.web.server import Request
 from zope.interface import implementer
 
+from txthoonk.actions import Refused
 from txthoonk.errors import (
     ConnectionFailed,
     FeedDoesNotExist,
@@ -100,8 +101,8 @@ def too_many(wait: float, error: str = "too many requests") -> WebError:
 def web_error(error: BaseException) -> WebError:
     """What somebody outside may know of an error; what is nobody's fault but ours is logged.
 
-    An exception with a ``code`` of 400 to 499 is a refusal, as ``actions.Refused`` is: what it says
-    is told. So is a :class:`twisted.web.error.Error` with such a status.
+    What an :exc:`~txthoonk.actions.Refused` says is told, and what a
+    :class:`twisted.web.error.Error` says with a status of 400 to 499.
     """
     if isinstance(error, WebError):
         return error
@@ -116,18 +117,15 @@ def web_error(error: BaseException) -> WebError:
         return WebError(503, "the data cannot be reached at the moment", headers)
     if isinstance(error, Error) and error.status.isdigit() and 400 <= int(error.status) < 500:
         return WebError(int(error.status), _text(error.response or error.message))
-    code = getattr(error, "code", None)
-    if type(code) is int and 400 <= code < 500:
-        more = getattr(error, "more", None)
-        return WebError(
-            code,
-            _text(getattr(error, "error", "") or str(error)),
-            **{k: v for k, v in more.items() if k not in ("code", "error", "headers")}
-            if isinstance(more, dict)
-            else {},
-        )
+    if isinstance(error, Refused):
+        return WebError(error.code, error.error, None, **_tellable(error.more))
     _log.failure("A request failed", failure=Failure(error))
     return WebError(500, "something went wrong here")
+
+
+def _tellable(more: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told beside code and error, without what would be taken for something else."""
+    return {k: v for k, v in more.items() if k not in ("code", "error", "headers")}
 
 
 def _text(said: Any) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
+from h11 import ProtocolError
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.web.server import Request
@@ -36,6 +37,7 @@ from txthoonk.web.handling import JsonResource
 from txthoonk.web.hub import Hub
 from txthoonk.web.replies import WebError, is_gone, web_error
 from txthoonk.web.stream import ClientStream
+from txthoonk.web.topics import keys_of
 
 __all__ = ["Command", "SocketResource"]
 
@@ -155,7 +157,8 @@ class Socket(ClientStream):
         resource = self._resource
         if "subscribe" in message:
             feeds, patterns = resource.read_wanted(message["subscribe"])
-            if len(self.topics) + len(feeds) + len(patterns) > resource.most:
+            there = {each.key for each in self.topics}.union(*(self.asked or ()))
+            if len(there.union(keys_of(feeds, patterns))) > resource.most:
                 raise WebError(400, f"at most {resource.most} feeds and patterns on a socket")
             await self.hub.subscribe(self, feeds, patterns)
             self.say_then({"type": "done", "ref": ref})
@@ -208,6 +211,8 @@ class SocketResource(JsonResource):
     :param command: does actions, and answers what a user can do.
     """
 
+    has_head = False
+
     def __init__(
         self, access: Access, hub: Hub, most: int, max_message: int, command: Command
     ) -> None:
@@ -231,6 +236,8 @@ class SocketResource(JsonResource):
             accepted = handshake.send(AcceptConnection())
         except (RemoteProtocolError, LocalProtocolError):
             raise WebError(426, "this is for WebSockets", {"Upgrade": "websocket"}) from None
+        except (ProtocolError, ValueError):
+            raise WebError(400, "these headers cannot be read") from None
         end = self.access.begin_stream(user, request)
         if is_gone(request):
             end()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.web.server import Request
 
@@ -31,6 +32,7 @@ class StreamResource(JsonResource):
     """
 
     log = Logger()
+    has_head = False
 
     def __init__(self, access: Access, hub: Hub, most: int) -> None:
         super().__init__(access)
@@ -63,10 +65,13 @@ class StreamResource(JsonResource):
         try:
             known = {name: places.get(name) for name in feeds}
             await self._hub.subscribe(stream, known, _under(globs, feeds, places))
+        except CancelledError:
+            stream.close()  # the client has gone, or the resource was stopped
         except Exception:
             # The request has no connection any more that could be answered on.
-            self.log.failure("A stream could not begin")
-            stream.close()
+            if not stream.closed:
+                self.log.failure("A stream could not begin")
+                stream.close()
         stream.ready()
 
 
