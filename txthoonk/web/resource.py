@@ -69,8 +69,6 @@ class LiveResource(JsonResource):
         self.putChild(
             b"socket", SocketResource(access, self.hub, max_feeds, max_message, self._command)
         )
-        for name in MODULES:
-            self.putChild(name.encode(), ModuleResource(access, name))
         self.putChild(b"feeds", Feeds(access, Snapshots(thoonk, serializer)))
         self._calls = None
         if actions is not None:
