@@ -57,7 +57,7 @@ class WebProcess(ProcessProtocol):
 class OutboxCase(BrowserCase):
     """A page, web processes on one port, and a worker."""
 
-    timeout = 40
+    timeout = 90
 
     async def setUp(self) -> None:
         await super().setUp()

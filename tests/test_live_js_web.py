@@ -52,8 +52,6 @@ class ServedTests(WebTestCase):
 class LiveCase(BrowserCase, WebTestCase):
     """A site with the resource, and a page on it, ``live``."""
 
-    timeout = 20
-
     async def setUp(self) -> None:
         await super().setUp()
         self.lives: list[LiveResource] = []
