@@ -78,7 +78,7 @@ class ClientStream:
         self._part: memoryview | None = None
         #: Answers that wait for the client to read, and those that wait for all to be sent.
         self._answers: deque[bytes] | None = None
-        self._waiting: list[bytes] | None = None
+        self._waiting: deque[bytes] | None = None
 
     # -- the connection ---------------------------------------------------------------------
 
@@ -190,19 +190,26 @@ class ClientStream:
             return
         if self._answers is None:
             self._answers = deque()
-        if len(self._answers) >= WAITING:
+        self._keep(self._answers, data)
+
+    def _keep(self, answers: deque[bytes], data: bytes) -> None:
+        if len(answers) >= WAITING:
             self.close()
             return
-        self._answers.append(data)
-        # Who does not read what was asked for is asked nothing more.
-        self.transport.pauseProducing()
+        answers.append(data)
+        # Who does not read what was asked for is asked nothing more; but while a large state is on
+        # its way a page may go on to ask.
+        if answers is self._answers or sum(map(len, answers)) > PART:
+            self.transport.pauseProducing()
 
     def say_then(self, answer: Mapping[str, Any]) -> None:
         """The same when all has been sent that there is to send."""
         if self.behind is None:
             self.say(answer)
         elif not self.closed:
-            self._waiting = [*(self._waiting or ()), self.answer(answer)]
+            if self._waiting is None:
+                self._waiting = deque()
+            self._keep(self._waiting, self.answer(answer))
 
     def fall_behind(self, channel: Channel, cursor: Cursor) -> None:
         """Send a channel's messages from there on."""
@@ -272,8 +279,7 @@ class ClientStream:
                 self.behind = None
                 self.caught_up()
                 waiting, self._waiting = self._waiting, None
-                if waiting:
-                    self._answers = deque(waiting)
+                self._answers = waiting
 
     def _catch_up(self) -> bool:
         """Send one message; says whether there was any."""
