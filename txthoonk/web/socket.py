@@ -32,7 +32,7 @@ from txthoonk.keys import check_name, encode
 from txthoonk.messages import encode_message
 from txthoonk.web.access import Access, user_id
 from txthoonk.web.channel import Channel, Message
-from txthoonk.web.frames import PING, are_whole, close_frame, frame, pong
+from txthoonk.web.frames import PING, are_whole, close_frame, frame, frame_head, pong
 from txthoonk.web.handling import LONGEST_NAME, JsonResource
 from txthoonk.web.hub import Hub
 from txthoonk.web.replies import WebError, is_gone, web_error
@@ -184,6 +184,10 @@ class Socket(ClientStream):
     def data(self, channel: Channel, message: Message) -> bytes:
         """A message as a frame."""
         return frame(message.text)
+
+    def ends(self, channel: Channel, message: Message) -> tuple[bytes, bytes]:
+        """What is around it in a frame."""
+        return frame_head(len(message.text)), b""
 
     def answer(self, answer: Mapping[str, Any]) -> bytes:
         """What is of no feed as a frame."""

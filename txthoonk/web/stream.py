@@ -52,7 +52,7 @@ class ClientStream:
     """
 
     __slots__ = (
-        *("_answers", "_part", "_paused", "_waiting", "alive", "asked", "behind", "channels"),
+        *("_answers", "_parts", "_paused", "_waiting", "alive", "asked", "behind", "channels"),
         *("closed", "factory", "group", "held", "hub", "on_end", "send", "topics", "transport"),
         *("user", "user_id"),
     )
@@ -74,8 +74,8 @@ class ClientStream:
         self.closed = False
         self.alive = 0.0
         self._paused = False
-        #: What is left of a message that is sent in parts.
-        self._part: memoryview | None = None
+        #: What is left of a message that is sent in parts, the end of it first.
+        self._parts: list[memoryview] | None = None
         #: Answers that wait for the client to read, and those that wait for all to be sent.
         self._answers: deque[bytes] | None = None
         self._waiting: deque[bytes] | None = None
@@ -131,7 +131,7 @@ class ClientStream:
         self.closed = True
         self.send = self._drop
         self.held = b""
-        self.behind = self._part = self._answers = self._waiting = None
+        self.behind = self._parts = self._answers = self._waiting = None
         self.hub.closed(self)
         if self.on_end is not None:
             self.on_end()
@@ -170,6 +170,10 @@ class ClientStream:
         """A message on the wire of this client."""
         raise NotImplementedError
 
+    def ends(self, channel: Channel, message: Message) -> tuple[bytes, bytes]:
+        """The same without the text of the message: what is before it, and what is behind."""
+        raise NotImplementedError
+
     def answer(self, answer: Mapping[str, Any]) -> bytes:
         """The same of what is no message of a channel."""
         raise NotImplementedError
@@ -178,7 +182,7 @@ class ClientStream:
         """The client has been sent all that there is."""
 
     def _is_free(self) -> bool:
-        return not self._paused and self._part is None
+        return not self._paused and self._parts is None
 
     def say(self, answer: Mapping[str, Any]) -> None:
         """Send what is of no feed, before anything else."""
@@ -254,20 +258,21 @@ class ClientStream:
         if len(data) <= PART:
             self.write(data)
         else:
-            self._part = memoryview(data)
+            self._parts = [memoryview(data)]
             self._send_parts()
 
     def _send_parts(self) -> None:
-        while self._part is not None and not self._paused:
-            part = bytes(self._part[:PART])
-            rest = self._part[PART:]
-            self._part = rest if rest else None
-            self.write(part)
+        while self._parts is not None and not self._paused:
+            part = self._parts.pop()
+            if len(part) > PART:
+                self._parts.append(part[PART:])
+            self._parts = self._parts or None
+            self.write(bytes(part[:PART]))
 
     def go_on(self) -> None:
         """Send what there is to send, as long as the client reads."""
         while not (self._paused or self.closed):
-            if self._part is not None:
+            if self._parts is not None:
                 self._send_parts()
             elif self._answers:
                 self._send(self._answers.popleft())
@@ -289,7 +294,13 @@ class ClientStream:
             found = channel.next(cursor)
             if found is not None:
                 message, behind[channel] = found
-                self._send(self.data(channel, message))
+                if len(message.text) > PART:  # all who read it slowly have the same in memory
+                    before, behind_it = self.ends(channel, message)
+                    all_of_it = behind_it, message.text, before
+                    self._parts = [memoryview(each) for each in all_of_it if each]
+                    self._send_parts()
+                else:
+                    self._send(self.data(channel, message))
                 return True
             del behind[channel]
         return False
