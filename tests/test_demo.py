@@ -1,4 +1,4 @@
-"""``make demo``: the history of a repository, counted by processes, and checked."""
+"""``make demo-history``: the history of a repository, counted by processes, and checked."""
 
 from __future__ import annotations
 

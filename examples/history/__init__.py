@@ -1,4 +1,4 @@
-"""``make demo``: the history of a git repository, published, counted and ranked, live.
+"""``make demo-history``: the history of a git repository, published, counted and ranked, live.
 
 A twistd service with a Redis of its own publishes each commit into a bounded feed, and puts it as
 a job. Three worker processes claim the jobs, several at a time, and finish them with results:

@@ -1,4 +1,4 @@
-"""``make demo``: run ``history.tac`` under twistd, and end with the demo's own status."""
+"""``make demo-history``: run ``history.tac`` under twistd, and end with the demo's own status."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ def main() -> int:
     import argparse
     from pathlib import Path
 
-    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make demo-history", description=__doc__)
     parser.add_argument("--repo", default=".", help="a git repository; the current folder's")
     parser.add_argument("--stay", action="store_true", help="go on without a terminal, too")
     options = parser.parse_args()

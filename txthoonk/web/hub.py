@@ -233,7 +233,11 @@ class Hub:
             held = stream.held
             if held:
                 stream.held = b""
-                stream.send(held)
+                try:
+                    stream.send(held)
+                except Exception:  # the others are to be sent theirs
+                    self.log.failure("Cannot send to a client")
+                    stream.close()
 
     async def subscribe(
         self,

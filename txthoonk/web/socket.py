@@ -215,6 +215,8 @@ class SocketResource(JsonResource):
     :param command: does actions, and answers what a user can do.
     """
 
+    has_head = False
+
     def __init__(
         self, access: Access, hub: Hub, most: int, max_message: int, command: Command
     ) -> None:

@@ -32,6 +32,7 @@ class StreamResource(JsonResource):
     """
 
     log = Logger()
+    has_head = False
 
     def __init__(self, access: Access, hub: Hub, most: int) -> None:
         super().__init__(access)

@@ -1,0 +1,298 @@
+"""Two people at the board, in two windows: ``python -m tests.browser.drive URL --redis URL ...``.
+
+They do whatever can be done, with mouse and keys, then drag tasks about while Redis, the web
+processes and a worker are killed. What they saw is printed as JSON; whoever runs this compares it
+with Redis.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.browser.window import Window, browser, kill
+
+#: Whose list both drag about.
+OWNER = "docs"
+ROOT = Path(__file__).parents[2]
+
+
+class Drive:
+    """What happens, in order.
+
+    :param options: of the command line.
+    """
+
+    def __init__(self, chromium: Any, options: argparse.Namespace) -> None:
+        self.options = options
+        self.chance = random.Random(options.seed)
+        self.errors: list[str] = []
+        self.seen: dict[str, Any] = {}
+        self.pictures = Path(options.pictures)
+        self.ada, self.bob = (
+            Window(chromium, options.url, name, self.errors) for name in ("Ada", "Bob")
+        )
+        self.chromium = chromium
+
+    @property
+    def both(self) -> tuple[Window, Window]:
+        """Both windows."""
+        return self.ada, self.bob
+
+    def run(self) -> dict[str, Any]:
+        """Do all of it."""
+        self.ada.picture(self.pictures, "sign-in")
+        for each in self.both:
+            each.sign_in()
+        self.ada.picture(self.pictures, "teams")
+        for each in self.both:
+            each.join("txThoonk")
+            each.page.evaluate("() => { board.marked = true; }")
+        for step in (
+            self.everything,
+            self.conflict,
+            self.new_action,
+            self.moves,
+            self.kills,
+            self.look,
+        ):
+            begin = time.monotonic()
+            step()
+            self.seen[f"seconds {step.__name__}"] = round(time.monotonic() - begin, 2)
+        return self.end()
+
+    # -- what two people do -----------------------------------------------------------------
+
+    def everything(self) -> None:
+        """One of each, seen by the other at once."""
+        ada, bob = self.both
+        begin = time.monotonic()
+        ada.add("(A) Call the printer +party @phone")
+        bob.wait("() => document.querySelector('.column[data-member=ada] .priority')")
+        self.seen["an action is on the other screen after"] = round(time.monotonic() - begin, 3)
+        for text in ("Order `cake`", "<img src=x onerror=alert(1)> & <b>bold</b>", "Invite people"):
+            ada.add(text)
+        ada.settled()
+        bob.wait("() => document.querySelectorAll('.column[data-member=ada] .task').length === 4")
+        # Enter edits, Space ships, d delegates.
+        first, _, third, fourth = bob.tasks("ada")
+        ada.page.keyboard.press("Escape")
+        ada.select("ada", first)
+        ada.page.keyboard.press("Enter")
+        ada.page.keyboard.type(" today")
+        ada.picture(self.pictures, "editing")
+        ada.page.keyboard.press("Enter")
+        bob.reads(".column[data-member=ada]", "today")
+        ada.page.keyboard.press("ArrowDown")
+        ada.page.keyboard.press("d")
+        ada.page.wait_for_selector("#give[open]")
+        ada.page.click("#give button[value=bob]")
+        bob.wait("() => document.querySelectorAll('.column.mine .task').length === 1")
+        ada.select("ada", fourth)
+        ada.page.keyboard.press("Space")
+        bob.reads(".column[data-member=ada] summary", "1 shipped")
+        ada.page.fill("#say-text", "The cake is yours, Bob")
+        ada.page.press("#say-text", "Enter")
+        bob.reads("#talk", "cake is yours")
+        # By mouse to another list; u takes it back.
+        ada.drag(
+            "ada", third, "bob", None, False, before_drop=lambda: ada.picture(self.pictures, "drag")
+        )
+        bob.wait("() => document.querySelectorAll('.column.mine .task').length === 2")
+        ada.settled()
+        ada.page.locator("h2").first.click()
+        ada.page.keyboard.press("u")
+        bob.wait("() => document.querySelectorAll('.column.mine .task').length === 1")
+        for each in self.both:
+            each.settled()
+        self.same()
+        self.ada.picture(self.pictures, "desktop-light")
+
+    def conflict(self) -> None:
+        """What somebody has changed is not undone, and the page says so kindly."""
+        ada, bob = self.both
+        bob.add("Buy candles", "ada")
+        ada.reads(".column.mine", "candles")
+        bob.settled()
+        ada.settled()
+        id = ada.tasks("ada")[0]
+        ada.select("ada", id)
+        ada.page.keyboard.press("Enter")
+        ada.page.keyboard.type(" and matches")
+        ada.page.keyboard.press("Enter")
+        bob.reads(".column[data-member=ada]", "matches")
+        bob.page.locator("h2").first.click()
+        bob.page.keyboard.press("u")
+        bob.page.wait_for_selector(".toast.kind")
+        self.seen["told of a conflict"] = bob.page.inner_text(".toast.kind span")
+        bob.picture(self.pictures, "conflict")
+
+    def new_action(self) -> None:
+        """A worker for an action that nobody knew is started: its button works in open windows."""
+        ada, bob = self.both
+        environment = {**os.environ, "THOONK_REDIS": self.options.redis}
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "examples.board.star"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+        )
+        try:
+            id = ada.tasks("ada")[0]
+            ada.select("ada", id)
+            ada.page.click(".column.mine .tools button.star")
+            bob.wait("() => document.querySelector('.column[data-member=ada] .text .star')")
+            ada.settled()
+        finally:
+            worker.communicate()
+
+    # -- moves and kills --------------------------------------------------------------------
+
+    def moves(self) -> None:
+        """Both move tasks of one list about, without waiting for each other."""
+        done = 0
+        while done < self.options.moves:
+            who = self.both[done % 2]
+            done += who.move_at_random(OWNER, self.chance, by_mouse=done % 5 < 3)
+        for each in self.both:
+            each.settled()
+        self.same()
+        self.count("after the moves")
+
+    def kills(self) -> None:
+        """Redis, web processes and workers are killed while both go on."""
+        for number, kind in enumerate(self.options.kill.split(",")):
+            pids: dict[str, int] = self.ada.page.evaluate(
+                "() => Object.fromEntries([...board.live.feed('processes').items]"
+                ".map(([name, each]) => [name, each.pid]))"
+            )
+            self.count(f"before kill {number}")
+            for name in [each for each in pids if each.startswith(kind)]:
+                kill(pids[name])
+                if kind == "worker":
+                    break
+            for turn in range(6):
+                who = self.both[turn % 2]
+                if turn in (0, 1):
+                    who.add(f"{who.name} goes on without {kind} {number}")
+                elif turn == 2 and kind == "redis":
+                    who.wait("() => document.querySelector('#status').dataset.state === 'away'")
+                    self.seen["said while Redis is away"] = who.page.inner_text("#status-words")
+                    who.picture(self.pictures, "away-light")
+                else:
+                    who.move_at_random(OWNER, self.chance, by_mouse=turn % 2 == 0)
+            for each in self.both:
+                each.settled()
+            self.same()
+        self.count("after the kills")
+        self.seen["counts then"] = dict(self.seen["counts"])
+
+    # -- what is seen -----------------------------------------------------------------------
+
+    def same(self) -> None:
+        """Wait until both windows show the same lists."""
+        deadline = time.monotonic() + 20
+        while True:
+            shown = [each.shown() for each in self.both]
+            if shown[0] == shown[1]:
+                return
+            if time.monotonic() > deadline:
+                raise AssertionError(f"they differ: {shown}")
+            time.sleep(0.05)
+
+    def count(self, when: str) -> None:
+        """Note what each web process has counted until now; one that is killed forgets it."""
+        folder = Path(urlsplit(self.options.redis).path).parent
+        for own in sorted(folder.glob("web-*")):
+            counted = ask_own(own)
+            self.seen.setdefault("counts", {})[str(counted["pid"])] = {"when": when, **counted}
+
+    def look(self) -> None:
+        """Pictures of phones, and of the dark."""
+        team = self.ada.team
+        phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+        for name, options in (
+            ("desktop-dark", {"color_scheme": "dark"}),
+            ("phone-light", {**phone, "device_scale_factor": 2}),
+            ("phone-dark", {**phone, "device_scale_factor": 2, "color_scheme": "dark"}),
+        ):
+            window = Window(self.chromium, self.options.url, "Ada", self.errors, **options)
+            window.sign_in()
+            window.join("txThoonk")
+            assert window.team == team
+            window.select("ada", window.tasks("ada")[0])
+            window.page.wait_for_selector(".tools button.ship")
+            window.picture(self.pictures, name)
+            if name == "desktop-dark":
+                window.page.locator("h2").first.click()
+                window.page.keyboard.press("?")
+                window.picture(self.pictures, "keys-dark")
+            window.context.close()
+
+    def end(self) -> dict[str, Any]:
+        """What both have seen."""
+        self.count("at the end")
+        windows = {}
+        for each in self.both:
+            each.settled()
+            windows[each.me] = each.page.evaluate(
+                """() => ({
+                    marked: board.marked === true,
+                    journal: board.journal,
+                    snapshots: board.snapshots,
+                    reasons: board.reasons,
+                    feeds: [...board.view.pattern.feeds.keys()].length,
+                    chat: [...board.live.feed(`team:${board.view.team}:chat`).items.values()]
+                        .map((each) => each.text),
+                })"""
+            )
+            windows[each.me]["shown"] = each.shown()
+        return {**self.seen, "team": self.ada.team, "errors": self.errors, "windows": windows}
+
+
+def ask_own(path: Path) -> dict[str, Any]:
+    """What a web process has counted, by its own socket."""
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    with closing(connection.sock):
+        connection.sock.connect(str(path))
+        connection.request("GET", "/debug")
+        found: dict[str, Any] = json.load(connection.getresponse())
+        return found
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("--redis", required=True, help="URL of the board's Redis")
+    parser.add_argument("--pictures", required=True, help="folder for screenshots")
+    parser.add_argument("--moves", type=int, default=50)
+    parser.add_argument("--kill", default="redis,web,worker")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with browser() as chromium:
+        drive = Drive(chromium, options)
+        try:
+            seen = drive.run()
+        except BaseException:
+            for each in drive.both:
+                each.picture(drive.pictures, f"failed-{each.name}")
+            sys.stderr.write(f"{json.dumps(drive.seen)}\n{drive.errors}\n")
+            raise
+        json.dump(seen, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
