@@ -296,6 +296,27 @@ class SlowTests(StreamCase):
             self.assertEqual(page.mirror.feeds[feed.name], await feed.get_all())
             self.assertEqual(page.mirror.wrong, [])
 
+    async def test_unread_states(self) -> None:
+        """
+        A state of many megabytes is in memory once, however many clients do not read it.
+        """
+        feed = self.thoonk.feed(self.feed_name())
+        for i in range(100):
+            await feed.publish("x" * 50_000, id=str(i))
+        live = self.serve_live()
+        first = await self.socket()
+        first.send({"subscribe": {"feeds": [feed.name]}, "ref": 1})
+        await first.when_told("done")
+        before = self.rss()
+        for i in range(30):
+            page: Any = await (self.socket() if i % 2 else self.stream(f"feed={feed.name}"))
+            page.stop_reading()
+            if i % 2:
+                known = None if i % 3 else "a-1-b"
+                page.send({"subscribe": {"feeds": {feed.name: known}}})
+        await until(lambda: sum(each.behind is not None for each in live.hub.streams) == 30)
+        self.assertLess(self.rss() - before, 50_000_000)  # each as a copy: 150
+
     async def test_given_up(self) -> None:
         """
         A client that has not read for long is cut off.

@@ -108,8 +108,8 @@ class Channel:
     """
 
     __slots__ = (
-        *("_before", "_counts", "_fan", "_first", "_index", "_kept", "_loading", "_messages"),
-        *("_resumed", "_state", "at", "last", "live", "name", "streams"),
+        *("_before", "_counts", "_fan", "_first", "_index", "_kept", "_loading", "_lost"),
+        *("_messages", "_resumed", "_state", "at", "last", "live", "name", "streams"),
     )
 
     def __init__(self, name: str, counts: Counts, fan: Fan) -> None:
@@ -129,6 +129,8 @@ class Channel:
         self._index: dict[str, int] | None = None
         #: A state that was made, and of which message.
         self._state: tuple[bytes, int] | None = None
+        #: The same with the reason for which it was sent last.
+        self._lost: tuple[str, int, bytes] | None = None
         self._loading: Deferred[None] | None = None
         self._resumed = False
         counts.channels += 1
@@ -144,7 +146,7 @@ class Channel:
     def stop(self) -> None:
         """Nobody is told any more."""
         self._counts.channels -= 1
-        self._messages = self._state = self._index = None
+        self._messages = self._state = self._lost = self._index = None
 
     # -- what happens -----------------------------------------------------------------------
 
@@ -187,7 +189,7 @@ class Channel:
         assert self.live is not None
         self.last += 1
         self.at = self._before = pack_place(self.live.position)
-        self._messages = self._state = self._index = None
+        self._messages = self._state = self._lost = self._index = None
         self._first, self._kept, self._resumed = self.last + 1, 0, False
         for stream in list(self.streams):
             stream.fall_behind(self, reason)
@@ -228,7 +230,10 @@ class Channel:
         text, number = self.state()
         if reason:
             self._counts.resyncs += 1
-            text = b'%b,"reason":%b}' % (text[:-1], encode_message(reason))
+            if self._lost is None or self._lost[:2] != (reason, number):
+                lost = b'%b,"reason":%b}' % (text[:-1], encode_message(reason))
+                self._lost = reason, number, lost
+            text = self._lost[2]
         return Message(text, self.place(number)), number
 
     def state(self) -> tuple[bytes, int]:
@@ -244,7 +249,7 @@ class Channel:
 
     def forget_state(self) -> None:
         """Nobody has come for a while."""
-        self._state = None
+        self._state = self._lost = None
 
     def find(self, at: str) -> Deferred[Cursor]:
         """The cursor of who has come to a place.

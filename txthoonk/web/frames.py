@@ -6,13 +6,18 @@ from typing import Final
 
 from wsproto.frame_protocol import FrameProtocol
 
-__all__ = ["COMMENT", "PING", "are_whole", "close_frame", "event", "frame", "pong"]
+__all__ = [
+    *("COMMENT", "EVENT_END", "PING", "are_whole", "close_frame"),
+    *("event", "event_head", "frame", "frame_head", "pong"),
+]
 
 #: A server masks nothing and has negotiated nothing: its frames are the same for every client.
 _FRAMES: Final = FrameProtocol(client=False, extensions=[])
 
 #: What tells an EventSource, and whatever stands in between, that the stream is alive.
 COMMENT: Final = b":\n\n"
+
+EVENT_END: Final = b"\n\n"
 
 PING: Final = bytes(_FRAMES.ping(b""))
 
@@ -23,20 +28,27 @@ def event(text: bytes, id: str | None) -> bytes:
     :param text: JSON, which has no line ends.
     :param id: what the client gives back as ``Last-Event-ID``; None: the one that it has stands.
     """
-    if id is None:
-        return b"data: %b\n\n" % text
-    return b"id: %b\ndata: %b\n\n" % (id.encode(), text)
+    return event_head(id) + text + EVENT_END
+
+
+def event_head(id: str | None) -> bytes:
+    """What comes before the text of an event; :data:`EVENT_END` is behind it."""
+    return b"data: " if id is None else b"id: %b\ndata: " % id.encode()
 
 
 def frame(text: bytes) -> bytes:
     """A message as a text frame."""
+    return frame_head(len(text)) + text
+
+
+def frame_head(size: int) -> bytes:
+    """What comes before a text of that size, bytes, in its frame."""
     # What FrameProtocol makes of it, which copies a large one several times.
-    size = len(text)
     if size < 126:
-        return b"\x81%c%b" % (size, text)
+        return b"\x81%c" % size
     if size < 65536:
-        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), text)
-    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), text)
+        return b"\x81\x7e" + size.to_bytes(2, "big")
+    return b"\x81\x7f" + size.to_bytes(8, "big")
 
 
 def close_frame(code: int, reason: str = "") -> bytes:

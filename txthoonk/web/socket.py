@@ -28,12 +28,12 @@ from wsproto.events import (
 from wsproto.handshake import H11Handshake
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from txthoonk.keys import check_name
+from txthoonk.keys import check_name, encode
 from txthoonk.messages import encode_message
 from txthoonk.web.access import Access, user_id
 from txthoonk.web.channel import Channel, Message
-from txthoonk.web.frames import PING, are_whole, close_frame, frame, pong
-from txthoonk.web.handling import JsonResource
+from txthoonk.web.frames import PING, are_whole, close_frame, frame, frame_head, pong
+from txthoonk.web.handling import LONGEST_NAME, JsonResource
 from txthoonk.web.hub import Hub
 from txthoonk.web.replies import WebError, is_gone, web_error
 from txthoonk.web.stream import ClientStream
@@ -185,6 +185,10 @@ class Socket(ClientStream):
         """A message as a frame."""
         return frame(message.text)
 
+    def ends(self, channel: Channel, message: Message) -> tuple[bytes, bytes]:
+        """What is around it in a frame."""
+        return frame_head(len(message.text)), b""
+
     def answer(self, answer: Mapping[str, Any]) -> bytes:
         """What is of no feed as a frame."""
         return frame(encode_message(answer))
@@ -265,7 +269,8 @@ class SocketResource(JsonResource):
                 both.patterns if isinstance(both.patterns, dict) else dict.fromkeys(both.patterns)
             )
             for name in (*feeds, *patterns):
-                check_name(name)
+                if len(encode(check_name(name))) > LONGEST_NAME:
+                    raise ValueError("one is too long")
         except (msgspec.ValidationError, ValueError, TypeError) as error:
             raise WebError(400, f"feeds and patterns are asked for by name: {error}") from None
         return feeds, patterns

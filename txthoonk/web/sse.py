@@ -13,7 +13,7 @@ import msgspec
 from txthoonk.keys import decode, encode
 from txthoonk.messages import encode_message
 from txthoonk.web.channel import Channel, Message
-from txthoonk.web.frames import COMMENT, event
+from txthoonk.web.frames import COMMENT, EVENT_END, event, event_head
 from txthoonk.web.hub import Hub
 from txthoonk.web.stream import ClientStream
 
@@ -120,14 +120,22 @@ class EventStream(ClientStream):
 
     def data(self, channel: Channel, message: Message) -> bytes:
         """A message as an event, with the token after it."""
+        return event(message.text, self._id(message))
+
+    def ends(self, channel: Channel, message: Message) -> tuple[bytes, bytes]:
+        """What is around it in an event."""
+        return event_head(self._id(message)), EVENT_END
+
+    def _id(self, message: Message) -> str | None:
         if self._is_one:
-            return event(message.text, message.at or None)
+            return message.at or None
         if self.behind is None:
             group: Any = self.group
-            return event(message.text, group.token(self.hub.stamp))
+            token: str = group.token(self.hub.stamp)
+            return token
         if self._is_new and len(self.channels) > MANY:
-            return event(message.text, None)
-        return event(message.text, self._token())
+            return None
+        return self._token()
 
     def _token(self) -> str:
         """Where it is in each of its channels."""

@@ -52,7 +52,7 @@ class ClientStream:
     """
 
     __slots__ = (
-        *("_answers", "_part", "_paused", "_waiting", "alive", "asked", "behind", "channels"),
+        *("_answers", "_parts", "_paused", "_waiting", "alive", "asked", "behind", "channels"),
         *("closed", "factory", "group", "held", "hub", "on_end", "send", "topics", "transport"),
         *("user", "user_id"),
     )
@@ -74,11 +74,11 @@ class ClientStream:
         self.closed = False
         self.alive = 0.0
         self._paused = False
-        #: What is left of a message that is sent in parts.
-        self._part: memoryview | None = None
+        #: What is left of a message that is sent in parts, the end of it first.
+        self._parts: list[memoryview] | None = None
         #: Answers that wait for the client to read, and those that wait for all to be sent.
         self._answers: deque[bytes] | None = None
-        self._waiting: list[bytes] | None = None
+        self._waiting: deque[bytes] | None = None
 
     # -- the connection ---------------------------------------------------------------------
 
@@ -131,7 +131,7 @@ class ClientStream:
         self.closed = True
         self.send = self._drop
         self.held = b""
-        self.behind = self._part = self._answers = self._waiting = None
+        self.behind = self._parts = self._answers = self._waiting = None
         self.hub.closed(self)
         if self.on_end is not None:
             self.on_end()
@@ -170,6 +170,10 @@ class ClientStream:
         """A message on the wire of this client."""
         raise NotImplementedError
 
+    def ends(self, channel: Channel, message: Message) -> tuple[bytes, bytes]:
+        """The same without the text of the message: what is before it, and what is behind."""
+        raise NotImplementedError
+
     def answer(self, answer: Mapping[str, Any]) -> bytes:
         """The same of what is no message of a channel."""
         raise NotImplementedError
@@ -178,7 +182,7 @@ class ClientStream:
         """The client has been sent all that there is."""
 
     def _is_free(self) -> bool:
-        return not self._paused and self._part is None
+        return not self._paused and self._parts is None
 
     def say(self, answer: Mapping[str, Any]) -> None:
         """Send what is of no feed, before anything else."""
@@ -190,19 +194,26 @@ class ClientStream:
             return
         if self._answers is None:
             self._answers = deque()
-        if len(self._answers) >= WAITING:
+        self._keep(self._answers, data)
+
+    def _keep(self, answers: deque[bytes], data: bytes) -> None:
+        if len(answers) >= WAITING:
             self.close()
             return
-        self._answers.append(data)
-        # Who does not read what was asked for is asked nothing more.
-        self.transport.pauseProducing()
+        answers.append(data)
+        # Who does not read what was asked for is asked nothing more; but while a large state is on
+        # its way a page may go on to ask.
+        if answers is self._answers or sum(map(len, answers)) > PART:
+            self.transport.pauseProducing()
 
     def say_then(self, answer: Mapping[str, Any]) -> None:
         """The same when all has been sent that there is to send."""
         if self.behind is None:
             self.say(answer)
         elif not self.closed:
-            self._waiting = [*(self._waiting or ()), self.answer(answer)]
+            if self._waiting is None:
+                self._waiting = deque()
+            self._keep(self._waiting, self.answer(answer))
 
     def fall_behind(self, channel: Channel, cursor: Cursor) -> None:
         """Send a channel's messages from there on."""
@@ -247,20 +258,21 @@ class ClientStream:
         if len(data) <= PART:
             self.write(data)
         else:
-            self._part = memoryview(data)
+            self._parts = [memoryview(data)]
             self._send_parts()
 
     def _send_parts(self) -> None:
-        while self._part is not None and not self._paused:
-            part = bytes(self._part[:PART])
-            rest = self._part[PART:]
-            self._part = rest if rest else None
-            self.write(part)
+        while self._parts is not None and not self._paused:
+            part = self._parts.pop()
+            if len(part) > PART:
+                self._parts.append(part[PART:])
+            self._parts = self._parts or None
+            self.write(bytes(part[:PART]))
 
     def go_on(self) -> None:
         """Send what there is to send, as long as the client reads."""
         while not (self._paused or self.closed):
-            if self._part is not None:
+            if self._parts is not None:
                 self._send_parts()
             elif self._answers:
                 self._send(self._answers.popleft())
@@ -272,8 +284,7 @@ class ClientStream:
                 self.behind = None
                 self.caught_up()
                 waiting, self._waiting = self._waiting, None
-                if waiting:
-                    self._answers = deque(waiting)
+                self._answers = waiting
 
     def _catch_up(self) -> bool:
         """Send one message; says whether there was any."""
@@ -283,7 +294,13 @@ class ClientStream:
             found = channel.next(cursor)
             if found is not None:
                 message, behind[channel] = found
-                self._send(self.data(channel, message))
+                if len(message.text) > PART:  # all who read it slowly have the same in memory
+                    before, behind_it = self.ends(channel, message)
+                    all_of_it = behind_it, message.text, before
+                    self._parts = [memoryview(each) for each in all_of_it if each]
+                    self._send_parts()
+                else:
+                    self._send(self.data(channel, message))
                 return True
             del behind[channel]
         return False
