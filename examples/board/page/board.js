@@ -20,7 +20,6 @@ const enter = () => {
   if (team === view.team) return;
   for (const each of [view.pattern, view.undo]) each?.close();
   Object.assign(view, { team, pattern: null, undo: null, selected: null, editing: null });
-  allowed.clear();
   if (team) {
     // Who is no member yet becomes one; the feeds can be read from then on.
     act("join", { team }).then((answer) => {
