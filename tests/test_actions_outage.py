@@ -124,7 +124,7 @@ class OutageTests(ActionTestCase):
             asking = [
                 Actions(self.group).do(thoonk, self.ALICE, "who", {}) for _ in range(len(pids) * 20)
             ]
-            return pids <= {answer["result"] for answer in await gatherResults(asking)}
+            return pids <= {answer.get("result") for answer in await gatherResults(asking)}
 
         await until(seen)  # else the last one may not have begun
         for worker in workers:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -15,6 +15,9 @@ from tests.action_helpers import Edit, Ship
 from txthoonk.actions import Actions, Refused, anybody
 from txthoonk.actions.items import Asked, Limits, make_item, read_item
 from txthoonk.actions.shapes import Editable, SchemaShape, Shape, TypeShape, make_shape
+
+#: However slow the machine is just now.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 LIMITS = Limits(size=4096, depth=6)
 
@@ -49,6 +52,7 @@ class ItemTests(SynchronousTestCase):
         json.dumps(caught.exception.answer)
         return caught.exception.code
 
+    @UNHURRIED
     @given(VALUES, st.dictionaries(TEXTS, VALUES, max_size=3))
     def test_round_trip(self, user: Any, payload: dict[str, Any]) -> None:
         """
@@ -58,6 +62,7 @@ class ItemTests(SynchronousTestCase):
         limits = Limits()
         self.assertEqual(read_item(make_item(asked, limits), limits), asked)
 
+    @UNHURRIED
     @given(st.binary() | TEXTS.map(str.encode) | VALUES.map(lambda v: json.dumps(v).encode()))
     def test_garbage(self, data: bytes) -> None:
         """
@@ -282,6 +287,7 @@ class ShapeTests(SynchronousTestCase):
         with self.assertRaises(TypeError):
             TypeShape(7)
 
+    @UNHURRIED
     @given(st.dictionaries(st.sampled_from(["id", "changes", "x"]), VALUES, max_size=3))
     def test_same_by_schema(self, payload: dict[str, Any]) -> None:
         """

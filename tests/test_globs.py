@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import time
 from typing import Any
 
 import hiredis
@@ -21,6 +22,7 @@ STRANGE = b"a\nb\r\x00\xff"
 
 #: Each name of at most three of the alphabet, and the strange one.
 NAMES = [bytes(t) for n in (1, 2, 3) for t in itertools.product(ALPHABET, repeat=n)] + [STRANGE]
+NAMES += [bytes(t) for t in itertools.product(b"ab", repeat=6)]
 
 patterns = st.lists(st.sampled_from(ALPHABET), max_size=9).map(bytes)
 
@@ -68,6 +70,8 @@ class GlobTests(RedisTestCase):
         @example(b"[a-]")
         @example(b"[\\]]?")
         @example(b"**\\")
+        @example(b"a*ab*b*?a")
+        @example(b"*a?b*[^b]*b")
         def check(pattern: bytes) -> None:
             self.match(pattern)
 
@@ -87,3 +91,15 @@ class GlobTests(RedisTestCase):
         for pattern in (b"a\n*", b"a?b??\xff", b"a[\n]*", b"a[^\xfe]b*", STRANGE, b"*\x00\xff"):
             self.assertIn(STRANGE, self.match(pattern), pattern)
         self.assertFalse(compile_glob(b"a").fullmatch(b"a\n"))
+
+    def test_many_stars(self) -> None:
+        """
+        However many stars there are, it takes no time to see that a name does not match.
+        """
+        name = b"a" * 1000
+        began = time.process_time()
+        for part in (b"*a", b"*?", b"?*", b"*", b"*[a-c]", b"*aa"):
+            glob = compile_glob(part * 300 + b"!")
+            self.assertFalse(glob.fullmatch(name), part)
+            self.assertTrue(glob.fullmatch(name + b"!"), part)
+        self.assertLess(time.process_time() - began, 5)

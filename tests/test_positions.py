@@ -7,7 +7,7 @@ import zlib
 from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
@@ -201,6 +201,7 @@ class PositionsTests(TestCase):
 class PlaceTests(TestCase):
     """Places: positions as web clients have them."""
 
+    @settings(deadline=None)
     @given(
         st.integers(0, LARGE),
         st.just("") | st.integers(0, 10**18 - 1).map(str),
@@ -231,6 +232,7 @@ class PlaceTests(TestCase):
         for epoch in ("x", "007", "-1", "1" * 30, "\u0661", None):
             self.assertEqual(pack_place(Position(3, epoch, 4)), "-3-4")
 
+    @settings(deadline=None)
     @given(st.text() | st.text("0123456789abcz-"))
     def test_garbage(self, place: str) -> None:
         """

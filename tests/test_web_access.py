@@ -6,7 +6,7 @@ from email.message import Message
 from typing import Any
 from urllib.error import HTTPError
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, succeed
@@ -297,6 +297,7 @@ class LimitTests(SynchronousTestCase):
         tested.take("last")
         self.assertEqual(len(tested), 1)
 
+    @settings(deadline=None)
     @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 0.4), st.integers(1, 4))))
     def test_never_more(self, asks: list[tuple[str, float, int]]) -> None:
         """

@@ -40,6 +40,9 @@ class MountTests(StreamCase):
             "GET", f"{url}/thoonk-live.js", headers={"if-none-match": module.get("etag")}
         )
         self.assertEqual((again.code, again.get("cache-control")), (304, "no-cache"))
+        for path in ("stream?feed=x", "socket"):
+            answer = await self.ask("HEAD", f"{url}/{path}")
+            self.assertEqual((answer.code, answer.get("allow")), (405, "GET, OPTIONS"))
         for path, code in (("", 404), ("/x", 404), ("/feeds/x", 404), ("/stream", 400)):
             answer = await self.ask("GET", url + path)
             self.assertIn(answer.code, (code, 405), path)

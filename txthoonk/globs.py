@@ -16,22 +16,32 @@ def compile_glob(pattern: bytes) -> re.Pattern[bytes]:
     backslash takes the next one literally. Ranges are of ASCII: how Redis orders other bytes
     depends on its machine.
     """
-    out, i = [], 0
+    parts: list[list[bytes]] = [[]]  # those between the stars; each matches one byte after another
+    i = 0
     while i < len(pattern):
         byte = pattern[i : i + 1]
         i += 1
         if byte == b"*":
-            out.append(b".*")
+            parts.append([])
         elif byte == b"?":
-            out.append(b".")
+            parts[-1].append(b".")
         elif byte == b"[":
             charset, i = _charset(pattern, i)
-            out.append(charset)
+            parts[-1].append(charset)
         else:
             if byte == b"\\" and i < len(pattern):
                 byte = pattern[i : i + 1]
                 i += 1
-            out.append(re.escape(byte))
+            parts[-1].append(re.escape(byte))
+    first, *rest = (b"".join(part) for part in parts)
+    *middle, last = rest or [b""]
+    out = [first]
+    # Where a part is found first is as good as any later place: what is captured is not tried
+    # again, or a pattern of many stars would take longer than anybody lives.
+    for number, part in enumerate(filter(None, middle)):
+        out.append(b"(?=(?P<p%d>.*?%b))(?P=p%d)" % (number, part, number))
+    if rest:
+        out += [b".*", last]
     return re.compile(b"".join(out), re.DOTALL)
 
 

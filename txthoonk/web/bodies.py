@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import Any, Final, TypeVar
 
 import msgspec
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, _GenericHTTPChannelProtocol
 from twisted.web.server import Request, Site
@@ -25,6 +26,9 @@ SLOWEST: Final = 30.0
 LINGER: Final = 5.0
 
 S = TypeVar("S", bound=Site)
+
+#: What a header has that is read as text.
+_PLAIN: Final = re.compile(rb"[\t -~]*")
 
 
 # -- what arrives -------------------------------------------------------------------------------
@@ -90,6 +94,9 @@ class _Bounded(Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """All of the body is there."""
         if not self._refused:
+            kinds = self.requestHeaders.getRawHeaders(b"content-type", ())
+            if not all(_PLAIN.fullmatch(kind) for kind in kinds):
+                self._parsePOSTFormSubmission = False  # Twisted fails where it reads such
             super().requestReceived(command, path, version)
         elif isinstance(self.channel, HTTPChannel):
             transport: Any = self.channel.transport
@@ -122,9 +129,10 @@ class _Bounded(Request):
         transport: Any = channel.transport
         transport.write(head % len(body) + body)
         self._lingering = channel.callLater(LINGER, self._late)
-        half_close = getattr(transport, "loseWriteConnection", None)
-        if half_close is not None:
-            half_close()
+        if not isinstance(transport, ProtocolWrapper):  # TLS cannot be closed by half
+            half_close = getattr(transport, "loseWriteConnection", None)
+            if half_close is not None:
+                half_close()
 
     def _late(self) -> None:
         self._lingering = None

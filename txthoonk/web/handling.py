@@ -37,6 +37,9 @@ class JsonResource(Resource):
     :param access: who may ask.
     """
 
+    #: Whether ``HEAD`` is answered, which takes a ``get`` that comes to an end.
+    has_head = True
+
     def __init__(self, access: Access) -> None:
         super().__init__()
         self.access = access
@@ -50,7 +53,7 @@ class JsonResource(Resource):
         """What can be asked of it."""
         methods = ["OPTIONS"]
         if hasattr(self, "get"):
-            methods += ["GET", "HEAD"]
+            methods += ["GET", "HEAD"] if self.has_head else ["GET"]
         if hasattr(self, "post"):
             methods += ["POST"]
         return sorted(methods)

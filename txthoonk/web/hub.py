@@ -8,22 +8,17 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from txthoonk._deferred import first_failure
-from txthoonk.errors import (
-    ConnectionFailed,
-    FeedDoesNotExist,
-    NotConnected,
-    ThoonkError,
-    WrongFeedType,
-)
+from txthoonk._deferred import first_failure, ignore
+from txthoonk.errors import ConnectionFailed, NotConnected, ThoonkError
 from txthoonk.messages import deleted
 from txthoonk.positions import read_place
 from txthoonk.serializers import Serializer
 from txthoonk.service import Thoonk
 from txthoonk.web.channel import Channel, Counts, Cursor, Message
 from txthoonk.web.stream import PART, ClientStream
-from txthoonk.web.topics import FeedTopic, PatternTopic, Topic
+from txthoonk.web.topics import FeedTopic, Key, PatternTopic, Topic, keys_of, refused, why_not
 
 __all__ = ["Hub", "Reader"]
 
@@ -35,6 +30,9 @@ AGAIN: Final = 0.5
 
 #: Seconds between two ticks of the clock that all heartbeats share.
 TICK: Final = 1.0
+
+#: A channel of a topic, from where on it is told, and the place that the client has said.
+_Found = tuple[Topic, Channel, Cursor, "str | None"]
 
 
 class Reader(Protocol):
@@ -82,7 +80,7 @@ class Hub:
         self._heartbeat = heartbeat
         self._patience = patience
         self._reactor: Any = thoonk.get_reactor()
-        self._topics: dict[tuple[type, str], Topic] = {}
+        self._topics: dict[Key, Topic] = {}
         self._beats = LoopingCall(self._beat)
         self._beats.clock = self._reactor
         self._round: list[ClientStream] = []
@@ -172,15 +170,13 @@ class Hub:
         if self._is_cut:
             self._is_cut = False
             waiting = [
-                channel.live.when_synced()
+                channel.live.when_synced().addErrback(ignore)  # one may have ended meanwhile
                 for topic in self._topics.values()
                 for channel in topic.channels.values()
                 if channel.live is not None
             ]
-            told = gatherResults(waiting, consumeErrors=True)
-            told.addCallbacks(
-                lambda _: None if self._is_cut else self._tell_all({"type": "fresh"}),
-                lambda _: None,
+            gatherResults(waiting).addCallback(
+                lambda _: None if self._is_cut else self._tell_all({"type": "fresh"})
             )
 
     def _tell_all(self, message: Mapping[str, Any]) -> None:
@@ -237,7 +233,11 @@ class Hub:
             held = stream.held
             if held:
                 stream.held = b""
-                stream.send(held)
+                try:
+                    stream.send(held)
+                except Exception:  # the others are to be sent theirs
+                    self.log.failure("Cannot send to a client")
+                    stream.close()
 
     async def subscribe(
         self,
@@ -250,30 +250,43 @@ class Hub:
         :param feeds: each with the place that the client knows, or None.
         :param patterns: each with the places in the feeds that the client knows, or None.
         """
-        ready = [Deferred.fromCoroutine(self._feed(stream, name, feeds[name])) for name in feeds]
-        ready += [
-            Deferred.fromCoroutine(self._pattern(stream, glob, patterns[glob] or {}))
-            for glob in patterns
-        ]
-        found = await gatherResults(ready, consumeErrors=True).addErrback(first_failure)
+        asked: set[Key] = {*keys_of(feeds, patterns)}
+        stream.asked = [*(stream.asked or ()), asked]
+        try:
+            ready = [
+                Deferred.fromCoroutine(self._feed(stream, name, feeds[name], asked))
+                for name in feeds
+            ]
+            ready += [
+                Deferred.fromCoroutine(self._pattern(stream, glob, patterns[glob] or {}, asked))
+                for glob in patterns
+            ]
+            found = await gatherResults(ready, consumeErrors=True).addErrback(first_failure)
+        finally:
+            stream.asked = [each for each in stream.asked if each is not asked] or None
         joined: dict[str, tuple[Channel, Cursor]] = {}
-        for each in found:
-            for channel, cursor in each:
-                if channel.name not in stream.channels:
-                    joined.setdefault(channel.name, (channel, cursor))
+        for topic, channel, cursor, at in (each for several in found for each in several):
+            name = channel.name
+            if topic.key not in asked or name in stream.channels:
+                continue  # it was unsubscribed meanwhile, or is there in another way
+            if topic.channels.get(name) is channel:
+                joined.setdefault(name, (channel, cursor))
+            elif at and name not in topic.channels:  # one that was born since is told by itself
+                stream.say(deleted(name))
         stream.join(list(joined.values()))
 
     def unsubscribe(self, stream: ClientStream, feeds: list[str], patterns: list[str]) -> None:
         """Tell a client of feeds no more; of those that it has subscribed to otherwise, still."""
-        keys = [(FeedTopic, name) for name in feeds] + [(PatternTopic, glob) for glob in patterns]
-        for key in keys:
+        for key in keys_of(feeds, patterns):
+            for asked in stream.asked or ():
+                asked.discard(key)
             topic = self._topics.get(key)
             if topic is None or topic not in stream.topics:
                 continue
             del stream.topics[topic]
             for name, channel in list(topic.channels.items()):
                 if stream.channels.get(name) is channel:
-                    at = channel.at
+                    at = channel.place(stream.cursor(channel))
                     stream.leave(channel)
                     for other in stream.topics:
                         if name in other.channels:
@@ -282,57 +295,66 @@ class Hub:
             self._release(topic, stream)
 
     async def _join_other(self, stream: ClientStream, topic: Topic, name: str, at: str) -> None:
-        cursor = await topic.channels[name].find(at)
-        if name not in stream.channels and topic in stream.topics:
-            stream.join([(topic.channels[name], cursor)])
+        channel = topic.channels[name]
+        cursor = await channel.find(at)
+        is_there = topic.channels.get(name) is channel
+        if is_there and name not in stream.channels and topic in stream.topics:
+            stream.join([(channel, cursor)])
 
     async def _feed(
-        self, stream: ClientStream, name: str, at: str | None
-    ) -> list[tuple[Channel, Cursor]]:
+        self, stream: ClientStream, name: str, at: str | None, asked: set[Key]
+    ) -> list[_Found]:
         if not await self._reader.may_read(stream.user, name):
-            stream.say(_refused("feed", name, 403, "you may not read this feed"))
+            stream.say(refused("feed", name, 403, "you may not read this feed"))
             return []
-        topic = await self._open(stream, FeedTopic, name)
+        topic = await self._open(stream, (FeedTopic, name), asked)
         if topic is None:
             return []
         channel = topic.channels[name]
         if not channel.at:
-            stream.say(deleted(name) if at else _refused("feed", name, 404, "no such feed"))
-        return [(channel, await channel.find(_place(at)) if channel.at else channel.last)]
+            stream.say(deleted(name) if at else refused("feed", name, 404, "no such feed"))
+        cursor = await channel.find(_place(at)) if channel.at else channel.last
+        return [(topic, channel, cursor, at)]
 
     async def _pattern(
-        self, stream: ClientStream, glob: str, places: Mapping[str, str]
-    ) -> list[tuple[Channel, Cursor]]:
+        self, stream: ClientStream, glob: str, places: Mapping[str, str], asked: set[Key]
+    ) -> list[_Found]:
         if not await self._reader.may_follow(stream.user, glob):
-            stream.say(_refused("pattern", glob, 403, "you may not follow this pattern"))
+            stream.say(refused("pattern", glob, 403, "you may not follow this pattern"))
             return []
-        topic = await self._open(stream, PatternTopic, glob)
+        topic = await self._open(stream, (PatternTopic, glob), asked)
         if topic is None:
             return []
-        for name in places:
-            if name not in topic.channels:
-                stream.say(deleted(name))
         finding = [
-            Deferred.fromCoroutine(self._allowed(stream, channel, places.get(name)))
-            for name, channel in topic.channels.items()
+            Deferred.fromCoroutine(self._allowed(stream, topic, name, places.get(name)))
+            for name in {**topic.channels, **places}
         ]
         found = await gatherResults(finding, consumeErrors=True).addErrback(first_failure)
         return [each for each in found if each is not None]
 
     async def _allowed(
-        self, stream: ClientStream, channel: Channel, at: str | None
-    ) -> tuple[Channel, Cursor] | None:
-        if not await self._reader.may_read(stream.user, channel.name):
+        self, stream: ClientStream, topic: Topic, name: str, at: str | None
+    ) -> _Found | None:
+        channel = topic.channels.get(name)
+        if not await self._reader.may_read(stream.user, name):
             if at:
-                stream.say(_refused("feed", channel.name, 403, "you may not read this feed"))
+                stream.say(refused("feed", name, 403, "you may not read this feed"))
             return None
-        return channel, await channel.find(_place(at))
+        if channel is None:
+            if name not in topic.channels:
+                stream.say(deleted(name))
+            return None
+        return topic, channel, await channel.find(_place(at)), at
 
     def born(self, topic: PatternTopic, channel: Channel) -> None:
         """A pattern has one more feed: clients are told what it is, as its events do not say."""
         for stream in list(topic.streams):
             told = Deferred.fromCoroutine(self._tell_of(stream, topic, channel))
-            told.addErrback(lambda f: self.log.failure("Cannot tell of a feed", failure=f))
+            # It comes back, and is told then.
+            told.addErrback(self._give_up, stream)
+
+    def _give_up(self, why: Failure, stream: ClientStream) -> None:
+        stream.close()
 
     async def _tell_of(self, stream: ClientStream, topic: PatternTopic, channel: Channel) -> None:
         allowed = await self._reader.may_read(stream.user, channel.name)
@@ -342,22 +364,23 @@ class Hub:
 
     # -- what is followed -------------------------------------------------------------------
 
-    async def _open(
-        self, stream: ClientStream, kind: type[FeedTopic] | type[PatternTopic], name: str
-    ) -> Topic | None:
+    async def _open(self, stream: ClientStream, key: Key, asked: set[Key]) -> Topic | None:
         """Have something followed for a client; None where that cannot be, which it is told."""
+        if stream.closed or key not in asked:
+            return None  # it has gone meanwhile, or unsubscribed
+        kind, name = key
         what = "feed" if kind is FeedTopic else "pattern"
-        topic = self._topics.get((kind, name))
+        topic = self._topics.get(key)
         if topic is None:
-            topic = self._topics[kind, name] = kind(self, name)
+            topic = self._topics[key] = kind(self, name)
         topic.streams[stream] = None
         stream.topics[topic] = None
         try:
             await self._opened(stream, topic)
-        except (FeedDoesNotExist, WrongFeedType, ThoonkError, ValueError) as error:
+        except (ThoonkError, ValueError) as error:
             if stream.topics.pop(topic, False) is None:
                 self._release(topic, stream)
-            stream.say(_refused(what, name, *_why_not(error)))
+            stream.say(refused(what, name, *why_not(error)))
             return None
         return topic if topic in stream.topics else None  # closed, or unsubscribed meanwhile
 
@@ -387,8 +410,8 @@ class Hub:
                 self._forget(topic)
 
     def _forget(self, topic: Topic) -> None:
-        if self._topics.get((type(topic), topic.name)) is topic:
-            del self._topics[type(topic), topic.name]
+        if self._topics.get(topic.key) is topic:
+            del self._topics[topic.key]
         topic.stop()
 
 
@@ -398,17 +421,3 @@ def _place(at: str | None) -> str:
         return at if at and read_place(at) else ""
     except ValueError:
         return ""
-
-
-def _why_not(error: Exception) -> tuple[int, str]:
-    if isinstance(error, FeedDoesNotExist):
-        return 404, "no such feed"
-    if isinstance(error, WrongFeedType):
-        return 404, "this is no feed or sorted feed"
-    if isinstance(error, ValueError):
-        return 400, str(error)
-    return 503, "the feeds are out of reach just now"
-
-
-def _refused(what: str, name: str, code: int, error: str) -> dict[str, Any]:
-    return {"type": "refused", what: name, "code": code, "error": error}

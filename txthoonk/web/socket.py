@@ -37,6 +37,7 @@ from txthoonk.web.handling import JsonResource
 from txthoonk.web.hub import Hub
 from txthoonk.web.replies import WebError, is_gone, web_error
 from txthoonk.web.stream import ClientStream
+from txthoonk.web.topics import keys_of
 
 __all__ = ["Command", "SocketResource"]
 
@@ -156,7 +157,8 @@ class Socket(ClientStream):
         resource = self._resource
         if "subscribe" in message:
             feeds, patterns = resource.read_wanted(message["subscribe"])
-            if len(self.topics) + len(feeds) + len(patterns) > resource.most:
+            there = {each.key for each in self.topics}.union(*(self.asked or ()))
+            if len(there.union(keys_of(feeds, patterns))) > resource.most:
                 raise WebError(400, f"at most {resource.most} feeds and patterns on a socket")
             await self.hub.subscribe(self, feeds, patterns)
             self.say_then({"type": "done", "ref": ref})
@@ -208,6 +210,8 @@ class SocketResource(JsonResource):
     :param max_message: how large a message may be, characters.
     :param command: does actions, and answers what a user can do.
     """
+
+    has_head = False
 
     def __init__(
         self, access: Access, hub: Hub, most: int, max_message: int, command: Command

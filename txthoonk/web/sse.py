@@ -131,12 +131,11 @@ class EventStream(ClientStream):
 
     def _token(self) -> str:
         """Where it is in each of its channels."""
-        behind = self.behind or {}
         return pack_places(
             {
                 name: place
                 for name, channel in self.channels.items()
-                if (place := channel.place(behind.get(channel, channel.last)))
+                if (place := channel.place(self.cursor(channel)))
             }
         )
 

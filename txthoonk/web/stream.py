@@ -22,7 +22,7 @@ from txthoonk.writing import writer
 
 if TYPE_CHECKING:
     from txthoonk.web.hub import Hub
-    from txthoonk.web.topics import Topic
+    from txthoonk.web.topics import Key, Topic
 
 __all__ = ["ClientStream"]
 
@@ -42,6 +42,7 @@ class ClientStream:
     :param user_id: that of ``user_id``.
     :ivar channels: by name, those whose messages it gets.
     :ivar topics: what it has subscribed to.
+    :ivar asked: of each subscription that is not complete, what is still wanted.
     :ivar behind: None where it is sent messages as they come; else the cursors of the channels that
         have more.
     :ivar group: streams of the same group get the same bytes.
@@ -51,9 +52,9 @@ class ClientStream:
     """
 
     __slots__ = (
-        *("_answers", "_part", "_paused", "_waiting", "alive", "behind", "channels", "closed"),
-        *("factory", "group", "held", "hub", "on_end", "send", "topics", "transport", "user"),
-        "user_id",
+        *("_answers", "_part", "_paused", "_waiting", "alive", "asked", "behind", "channels"),
+        *("closed", "factory", "group", "held", "hub", "on_end", "send", "topics", "transport"),
+        *("user", "user_id"),
     )
 
     def __init__(self, hub: Hub, user: Any, user_id: str) -> None:
@@ -67,6 +68,7 @@ class ClientStream:
         self.held = b""
         self.channels: dict[str, Channel] = {}
         self.topics: dict[Topic, None] = {}
+        self.asked: list[set[Key]] | None = None
         self.behind: dict[Channel, Cursor] | None = None
         self.group: Hashable = None
         self.closed = False
@@ -227,6 +229,10 @@ class ClientStream:
 
     def regroup(self) -> None:
         """It has other channels than before."""
+
+    def cursor(self, channel: Channel) -> Cursor:
+        """What it was sent of one of its channels."""
+        return channel.last if self.behind is None else self.behind.get(channel, channel.last)
 
     def leave(self, channel: Channel) -> None:
         """Tell of it no more."""

@@ -32,6 +32,7 @@ class StreamResource(JsonResource):
     """
 
     log = Logger()
+    has_head = False
 
     def __init__(self, access: Access, hub: Hub, most: int) -> None:
         super().__init__(access)
@@ -68,8 +69,9 @@ class StreamResource(JsonResource):
             stream.close()  # the client has gone, or the resource was stopped
         except Exception:
             # The request has no connection any more that could be answered on.
-            self.log.failure("A stream could not begin")
-            stream.close()
+            if not stream.closed:
+                self.log.failure("A stream could not begin")
+                stream.close()
         stream.ready()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
+from txthoonk.errors import FeedDoesNotExist, WrongFeedType
 from txthoonk.events import Event, FeedDeleted
 from txthoonk.live import LiveFeed
 from txthoonk.live_pattern import LivePattern
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from txthoonk.web.hub import Hub
     from txthoonk.web.stream import ClientStream
 
-__all__ = ["FeedTopic", "PatternTopic", "Topic"]
+__all__ = ["FeedTopic", "Key", "PatternTopic", "Topic", "keys_of", "refused", "why_not"]
 
 
 class Topic:
@@ -41,6 +43,12 @@ class Topic:
         self._stopped = False
         self._opening: Deferred[None] | None = None
         self._waiting: list[Deferred[None]] | None = []
+
+    @property
+    def key(self) -> Key:
+        """What it is."""
+        kind: Any = type(self)
+        return kind, self.name
 
     def opened(self) -> Deferred[None]:
         """Fires when it is followed; fails as ``follow`` does."""
@@ -158,3 +166,28 @@ class PatternTopic(Topic):
             stream.leave(channel)
             stream.say(deleted(event.feed))
         channel.stop()
+
+
+#: What may be subscribed to: a feed or a pattern, and its name.
+Key = tuple["type[FeedTopic] | type[PatternTopic]", str]
+
+
+def keys_of(feeds: Iterable[str], patterns: Iterable[str]) -> list[Key]:
+    """What these names are of."""
+    return [*((FeedTopic, each) for each in feeds), *((PatternTopic, each) for each in patterns)]
+
+
+def why_not(error: Exception) -> tuple[int, str]:
+    """Why something cannot be followed: a code as of HTTP, and a text."""
+    if isinstance(error, FeedDoesNotExist):
+        return 404, "no such feed"
+    if isinstance(error, WrongFeedType):
+        return 404, "this is no feed or sorted feed"
+    if isinstance(error, ValueError):
+        return 400, str(error)
+    return 503, "the feeds are out of reach just now"
+
+
+def refused(what: str, name: str, code: int, error: str) -> dict[str, Any]:
+    """The message that a feed or pattern is not told."""
+    return {"type": "refused", what: name, "code": code, "error": error}

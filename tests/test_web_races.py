@@ -1,0 +1,198 @@
+"""What meets in the middle: clients that come, go and change their minds while feeds do too."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from twisted.internet.defer import Deferred
+
+from tests.helpers import until
+from tests.stream_helpers import StreamCase
+
+
+class Gate:
+    """A ``may_read`` that takes as long as a test wants.
+
+    :ivar asked: what was asked and not answered, by the feed's name.
+    :ivar closed: names, of which asking takes that long.
+    """
+
+    def __init__(self, *closed: str) -> None:
+        self.closed = set(closed)
+        self.asked: dict[str, list[Deferred[bool]]] = {}
+
+    def __call__(self, user: Any, name: str) -> Any:
+        if name not in self.closed:
+            return True
+        answer: Deferred[bool] = Deferred()
+        self.asked.setdefault(name, []).append(answer)
+        return answer
+
+    def open(self, name: str) -> None:
+        """Answer, from now on at once."""
+        self.closed.discard(name)
+        for each in self.asked.pop(name, ()):
+            each.callback(True)
+
+
+class RaceTests(StreamCase):
+    """Streams and sockets of which more than one thing is true for a moment."""
+
+    async def test_gone_while_asked_for(self) -> None:
+        """
+        A client that goes away before it is known what it may read leaves nothing behind.
+        """
+        feed = self.thoonk.feed(self.feed_name())
+        await feed.publish("one")
+        gate = Gate(feed.name)
+        live = self.serve_live(may_read=gate)
+        page = await self.stream(f"feed={quote(feed.name)}")
+        await until(lambda: gate.asked)
+        page.cut()
+        await until(lambda: not live.hub.streams)
+        gate.open(feed.name)
+        self.assertEqual([topic for topic in live.hub._topics.values() if topic.streams], [])
+
+    async def test_unsubscribed_while_asked_for(self) -> None:
+        """
+        Who unsubscribes before a subscription is complete has none; the next one begins with all
+        that is there.
+        """
+        feed = self.thoonk.feed(self.feed_name())
+        await feed.publish("one", id="1")
+        gate = Gate(feed.name)
+        live = self.serve_live(may_read=gate)
+        page = await self.socket()
+        page.send({"subscribe": {"feeds": {feed.name: None}}, "ref": 1})
+        await until(lambda: gate.asked)
+        page.send({"unsubscribe": {"feeds": [feed.name]}, "ref": 2})
+        await page.when_told("done", ref=2)
+        gate.open(feed.name)
+        await page.when_told("done", ref=1)
+        self.assertEqual(page.mirror.types(feed.name), [])
+        (stream,) = live.hub.streams
+        self.assertEqual((list(stream.topics), stream.channels), ([], {}))
+        page.send({"subscribe": {"feeds": {feed.name: None}}, "ref": 3})
+        await page.when_told("done", ref=3)
+        self.assertEqual(page.mirror.feeds, {feed.name: {"1": "one"}})
+
+    async def test_changes_its_mind(self) -> None:
+        """
+        Of two subscriptions with an end between them the second one counts, whichever is complete
+        first: a page that has forgotten what it knew is told all.
+        """
+        feed = self.thoonk.feed(self.feed_name())
+        await feed.publish("one", id="1")
+        gate = Gate(feed.name)
+        self.serve_live(may_read=gate)
+        first = await self.stream(f"feed={quote(feed.name)}")
+        await until(lambda: gate.asked)
+        gate.open(feed.name)
+        await first.when_told("ready")
+        at = first.mirror.at[feed.name]
+        gate.closed.add(feed.name)
+        page = await self.socket()
+        page.send({"subscribe": {"feeds": {feed.name: at}}, "ref": 1})
+        page.send({"unsubscribe": {"feeds": [feed.name]}})
+        page.send({"subscribe": {"feeds": {feed.name: None}}, "ref": 3})
+        await until(lambda: len(gate.asked.get(feed.name, ())) == 2)
+        gate.open(feed.name)
+        await page.when_told("done", ref=3)
+        self.assertEqual(page.mirror.feeds, {feed.name: {"1": "one"}})
+
+    async def test_dies_while_asked_for(self) -> None:
+        """
+        A feed of a pattern that is deleted while somebody subscribes, and comes again, is told.
+        """
+        team = self.feed_name()
+        feed, slow = self.thoonk.feed(f"{team}:x:a"), self.thoonk.feed(f"{team}:x:b")
+        await feed.publish("old", id="1")
+        await slow.publish("old", id="1")
+        gate = Gate()
+        self.serve_live(may_read=gate)
+        mirrors = []
+        before = await self.socket()
+        before.send({"subscribe": {"patterns": [f"{team}:x:*"]}, "ref": 1})
+        await before.when_told("done")
+        gate.closed.add(slow.name)
+        for known in (None, before.mirror.at):
+            page = await self.socket()
+            page.send({"subscribe": {"patterns": {f"{team}:x:*": known}}, "ref": 1})
+            mirrors.append(page)
+        await until(lambda: len(gate.asked.get(slow.name, ())) == 2)
+        await feed.delete()
+        await before.when_told("deleted")
+        gate.open(slow.name)
+        for page in mirrors:
+            await page.when_told("done")
+            self.assertNotIn(feed.name, page.mirror.feeds)
+        await mirrors[1].when_told("deleted", feed=feed.name)
+        await self.thoonk.create_feed(feed.name)
+        await feed.publish("new", id="2")
+        for page in (before, *mirrors):
+            await page.when(lambda p=page: p.mirror.feeds.get(feed.name) == {"2": "new"})
+
+    async def test_unsubscribed_while_behind(self) -> None:
+        """
+        Who follows a feed by name and by pattern, has not read what came, and gives up one of
+        both, misses nothing.
+        """
+        team = self.feed_name()
+        feed = self.thoonk.feed(f"{team}:x:a")
+        await feed.publish("x", id="0")
+        live = self.serve_live()
+        page = await self.socket()
+        page.send({"subscribe": {"feeds": [feed.name], "patterns": [f"{team}:x:*"]}, "ref": 1})
+        await page.when_told("done", ref=1)
+        page.stop_reading()
+        item = "x" * 50_000
+        count = 0
+        (stream,) = live.hub.streams
+        while not stream.behind or count % 10:
+            count += 1
+            await feed.publish(item, id=str(count))
+        page.send({"unsubscribe": {"feeds": [feed.name]}, "ref": 2})
+        await until(lambda: len(stream.topics) == 1)
+        await feed.publish("last", id="last")
+        page.read_again()
+        await page.when_told("publish", id="last")
+        self.assertEqual(page.mirror.feeds[feed.name], await feed.get_all())
+        self.assertEqual(page.mirror.wrong, [])
+
+    async def test_nothing_told_of_what_may_not_be_read(self) -> None:
+        """
+        Who comes with a place in a feed that they may not read does not learn if it is there.
+        """
+        team = self.feed_name()
+        await self.thoonk.feed(f"{team}:x:secret").publish("one")
+        self.serve_live(may_read=lambda user, name: not name.endswith("secret"))
+        page = await self.socket()
+        names = [f"{team}:x:secret", f"{team}:x:no secret"]
+        known = dict.fromkeys([*names, f"{team}:x:gone"], "a-1-b")
+        page.send({"subscribe": {"patterns": {f"{team}:x:*": known}}, "ref": 1})
+        await page.when_told("done")
+        self.assertEqual([page.mirror.types(name) for name in names], [["refused"]] * 2)
+        self.assertEqual(page.mirror.types(f"{team}:x:gone"), ["deleted"])
+
+    async def test_fresh_again(self) -> None:
+        """
+        After a break pages are told that all is fresh again, also if a feed was deleted meanwhile.
+        """
+        team = self.feed_name()
+        feed, other = self.thoonk.feed(f"{team}:x:a"), self.thoonk.feed(f"{team}:x:b")
+        await feed.publish("one", id="1")
+        await other.publish("one", id="1")
+        self.serve_live()
+        page = await self.stream(f"pattern={quote(f'{team}:x:*')}")
+        await page.when_told("ready")
+        peer = await self.start_thoonk()
+        for _ in range(5):
+            page.mirror.log.clear()
+            await self.thoonk.redis.execute("CLIENT", "KILL", "TYPE", "pubsub")
+            await peer.feed(other.name).delete()
+            await page.when_told("stale")
+            await page.when_told("fresh")
+            await peer.create_feed(other.name)
+            await peer.feed(other.name).publish("two", id="2")
+            await page.when(lambda: other.name in page.mirror.feeds)
