@@ -90,7 +90,18 @@ class Drive:
         ada.page.keyboard.press("Escape")
         ada.select("ada", first)
         ada.page.keyboard.press("Enter")
-        ada.page.keyboard.type(" today")
+        ada.page.keyboard.type(" to")
+        # What somebody else does to the list, and to this very task, does not disturb who writes.
+        for key in ("ArrowDown", "ArrowUp"):
+            bob.task("ada", first).focus()
+            bob.page.keyboard.press(f"Alt+{key}")
+            bob.settled()
+            ada.wait(
+                "([id, key]) => document.querySelectorAll('.column.mine .task')"
+                "[key === 'ArrowDown' ? 1 : 0].dataset.id === id",
+                [first, key],
+            )
+        ada.page.keyboard.type("day")
         ada.picture(self.pictures, "editing")
         ada.page.keyboard.press("Enter")
         bob.reads(".column[data-member=ada]", "today")
@@ -234,11 +245,24 @@ class Drive:
             window.select("ada", window.tasks("ada")[0])
             window.page.wait_for_selector(".tools button.ship")
             window.picture(self.pictures, name)
+            if name == "phone-light":
+                self.by_finger(window)
             if name == "desktop-dark":
                 window.page.locator("h2").first.click()
                 window.page.keyboard.press("?")
                 window.picture(self.pictures, "keys-dark")
             window.context.close()
+
+    def by_finger(self, window: Window) -> None:
+        """A task is dragged by its handle with a finger; elsewhere a finger scrolls."""
+        ids = window.tasks("ada")
+        window.touch(window.task("ada", ids[0]).locator(".grip"), window.task("ada", ids[2]))
+        wanted = [ids[1], ids[2], ids[0]]
+        self.bob.wait(
+            "(wanted) => wanted.every((id, at) => id === document.querySelectorAll("
+            "'.column[data-member=ada] .task')[at].dataset.id)",
+            wanted,
+        )
 
     def end(self) -> dict[str, Any]:
         """What both have seen."""
