@@ -172,10 +172,10 @@ class Drive:
 
     def moves(self) -> None:
         """Both move tasks of one list about, without waiting for each other."""
-        done = 0
-        while done < self.options.moves:
-            who = self.both[done % 2]
-            done += who.move_at_random(OWNER, self.chance, by_mouse=done % 5 < 3)
+        turn = 0
+        while sum(each.moved() for each in self.both) < self.options.moves:
+            self.both[turn % 2].move_at_random(OWNER, self.chance, by_mouse=turn % 5 < 3)
+            turn += 1
         for each in self.both:
             each.settled()
         self.same()
@@ -193,16 +193,15 @@ class Drive:
                 kill(pids[name])
                 if kind == "worker":
                     break
-            for turn in range(6):
-                who = self.both[turn % 2]
-                if turn in (0, 1):
-                    who.add(f"{who.name} goes on without {kind} {number}")
-                elif turn == 2 and kind == "redis":
-                    who.wait("() => document.querySelector('#status').dataset.state === 'away'")
-                    self.seen["said while Redis is away"] = who.page.inner_text("#status-words")
-                    who.picture(self.pictures, "away-light")
-                else:
-                    who.move_at_random(OWNER, self.chance, by_mouse=turn % 2 == 0)
+            if kind == "redis":
+                self.ada.wait("() => document.querySelector('#status').dataset.state === 'away'")
+            for who in self.both:
+                who.add(f"{who.name} goes on without {kind} {number}")
+            if kind == "redis":
+                self.seen["said while Redis is away"] = self.ada.page.inner_text("#status-words")
+                self.ada.picture(self.pictures, "away-light")
+            for turn in range(4):
+                self.both[turn % 2].move_at_random(OWNER, self.chance, by_mouse=turn < 2)
             for each in self.both:
                 each.settled()
             self.same()
@@ -286,11 +285,13 @@ class Drive:
 
 
 def ask_own(path: Path) -> dict[str, Any]:
-    """What a web process has counted, by its own socket."""
+    """What a web process has counted; one that was just started may take a moment to answer."""
     connection = http.client.HTTPConnection("localhost")
     connection.sock = socket.socket(socket.AF_UNIX)
+    deadline = time.monotonic() + 20
     with closing(connection.sock):
-        connection.sock.connect(str(path))
+        while connection.sock.connect_ex(str(path)) and time.monotonic() < deadline:
+            time.sleep(0.05)
         connection.request("GET", "/debug")
         found: dict[str, Any] = json.load(connection.getresponse())
         return found

@@ -172,6 +172,13 @@ class Window:
         )
         return found
 
+    def moved(self) -> int:
+        """How many moves were acknowledged."""
+        found: int = self.page.evaluate(
+            "() => board.journal.filter((each) => each.action === 'move').length"
+        )
+        return found
+
     def move_at_random(self, member: str, chance: random.Random, by_mouse: bool) -> bool:
         """Move some task of a list somewhere, as far as can be done without scrolling."""
         seen = self.in_sight(member)
