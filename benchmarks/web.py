@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks import rivals, web_streams
 from benchmarks.plot import draw
 from benchmarks.report import RESULTS, Claim, Report, caption, circumstances, keep, show
 from benchmarks.tools import Record, Server, allow_many_files, turned, wait_until_quiet
-from benchmarks.web_servers import CONTESTANTS, Contestant, audience
+from benchmarks.web_servers import CONTESTANTS, Audience, Contestant, audience
 
 TITLES = {
     "one": ("An event to each of 500 clients, one in flight", "per_second"),
@@ -56,6 +58,9 @@ CLAIMS = (
     ),
 )
 
+#: Into how many turns the events of one round are divided.
+BLOCKS = 10
+
 #: How many events are in flight.
 WINDOWS = {"one": 1, "eight": 8}
 
@@ -88,35 +93,58 @@ class Benchmark:
 
     def _clients(self) -> None:
         """Some clients of each contestant, in rounds."""
-        options = self._options
-        contestants = {who: CONTESTANTS[who] for who in options.contestants}
-        for number in range(options.rounds):
+        contestants = {who: CONTESTANTS[who] for who in self._options.contestants}
+        for number in range(self._options.rounds):
+            with ExitStack() as stack:
+                self._together(stack, dict(turned(contestants, number)), number)
             for who, contestant in turned(contestants, number):
-                busy = wait_until_quiet(options.patience)
-                print(
-                    f"round {number + 1}/{options.rounds}: {who}, {busy:.0%} busy before",
-                    flush=True,
-                )
-                try:
-                    self._contestant(who, contestant, number)
-                except Exception as error:  # the others are to be measured nevertheless
-                    self.failures.append(f"{who} failed: {error!r}")
-                    print(self.failures[-1], file=sys.stderr)
+                with (
+                    self._noting(who, number, "idle-more"),
+                    audience(self._server, contestant) as each,
+                ):
+                    held = each.connect(self._options.more_clients, self._options.settle, warm=True)
+                    self._note("idle-more", who, number, **held)
+
+    def _together(
+        self, stack: ExitStack, contestants: Mapping[str, Contestant], number: int
+    ) -> None:
+        """All are there together, and bring events to their clients by turns."""
+        options = self._options
+        there: dict[str, Audience] = {}
+        for who, contestant in contestants.items():
+            with self._noting(who, number, "idle"):
+                each = stack.enter_context(audience(self._server, contestant))
+                held = each.connect(options.clients, options.settle, warm=False)
+                self._note("idle", who, number, **held)
+                there[who] = each
+        for what, window in WINDOWS.items():
+            events = max(1, options.events // BLOCKS)
+            # By short turns, as the machine's speed drifts.
+            for block in range(-1, BLOCKS):
+                for who, each in turned(there, number + block):
+                    with self._noting(who, number, what if block < 0 else ""):
+                        if block < 0:
+                            each.warm(events, window)
+                        else:
+                            each.measure(events, window)
+            for who, each in there.items():
+                self._note(what, who, number, **each.measured())
+
+    @contextmanager
+    def _noting(self, who: str, number: int, what: str) -> Iterator[None]:
+        """Wait for an idle machine, say what comes, and note what goes wrong."""
+        if what:
+            busy = wait_until_quiet(self._options.patience)
+            rounds = f"{number + 1}/{self._options.rounds}"
+            print(f"round {rounds}: {what}, {who}, {busy:.0%} busy before", flush=True)
+        try:
+            yield
+        except Exception as error:  # the others are to be measured nevertheless
+            self.failures.append(f"{who} failed: {error!r}")
+            print(self.failures[-1], file=sys.stderr)
 
     def _note(self, what: str, who: str, round: int, **values: float) -> None:
         self.records.append({"what": what, "who": who, "round": round, **values})
-
-    def _contestant(self, who: str, contestant: Contestant, number: int) -> None:
-        options = self._options
-        with audience(self._server, contestant) as each:
-            self._note(
-                "idle", who, number, **each.connect(options.clients, options.settle, warm=False)
-            )
-            for what, window in WINDOWS.items():
-                self._note(what, who, number, **each.measure(options.events, window))
-        with audience(self._server, contestant) as each:
-            held = each.connect(options.more_clients, options.settle, warm=True)
-            self._note("idle-more", who, number, **held)
 
     def _streams(self) -> None:
         """Very many streams of ours, once: the process is slow enough to be measured so."""

@@ -8,7 +8,9 @@ It obeys orders, one after another:
              what is to be kept of what comes meanwhile, and said instead of ``@`` the next time.
 ``publish``  so many events that nobody waits for.
 ``measure``  so many events, ``window`` at a time, each with a mark for ``to`` clients: the next one
-             is asked for as soon as all of them have it. ``sent`` times come in a second order.
+             is asked for as soon as all of them have it.
+``sent``     the times at which the events of a measurement were published.
+``took``     how long events were on their way since this was asked last.
 ``close``    all of them.
 
 Who publishes connects to ``port``, and gets a byte for each event that is wanted.
@@ -31,7 +33,7 @@ Record = dict[str, Any]
 
 #: Once in each message that is counted, and nowhere else.
 MARK = b"^"
-_READ = 1 << 16
+_READ = 1 << 13
 #: IP_BIND_ADDRESS_NO_PORT of Linux: the port is chosen when it connects, and may serve several.
 _NO_PORT = 24
 #: A WebSocket's ping, which is answered so.
@@ -81,6 +83,9 @@ class Load:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._publisher: socket.socket | None = None
         self._times: list[list[int]] = []
+        #: How long each delivery took, and each event to all: milliseconds.
+        self._each: list[float] = []
+        self._whole: list[float] = []
         #: What was kept for those that connect again, by whose turn it was.
         self._caught: dict[int, str | dict[str, str]] = {}
 
@@ -246,19 +251,23 @@ class Load:
         return {"wall": wall, "cpu": cpu, "deliveries": total}
 
     def sent(self, times: list[int]) -> Record:
-        """How long the events of the last measurement were on their way.
+        """Note how long the events of the last measurement were on their way.
 
         :param times: when each one was published.
-        :returns: by deliveries, and by events: until the last client had it.
         """
-        both = list(zip(times, self._times, strict=True))
-        each = [(came - sent) / 1e6 for sent, took in both for came in took]
-        whole = [(took[-1] - sent) / 1e6 for sent, took in both]
+        for sent, came in zip(times, self._times, strict=True):
+            self._each += [(each - sent) / 1e6 for each in came]
+            self._whole.append((came[-1] - sent) / 1e6)
+        return {"noted": len(times)}
+
+    def took(self) -> Record:
+        """How long it was: by deliveries, and by events, until the last client had it."""
         values = {}
-        for name, kind in (("", each), ("all_", whole)):
+        for name, kind in (("", self._each), ("all_", self._whole)):
             kind.sort()
             for p in (50, 99):
                 values[f"{name}p{p}_ms"] = kind[len(kind) * p // 100]
+            kind.clear()
         return values
 
 

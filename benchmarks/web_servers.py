@@ -16,14 +16,11 @@ from benchmarks.tools import Process, Record, Server
 
 _PROGRAMS = Path(__file__).parent / "web_contestants"
 
-#: Seconds that one measurement of one contestant may take.
-LIMIT = 240.0
+#: Seconds that a round may take.
+LIMIT = 1800.0
 
-#: What ours follow, and what is published into.
-FEED = "benchmark"
-#: Channel of the others; that on which socket.io's adapter listens is its own.
-CHANNEL = "benchmark"
-SOCKET_IO_CHANNEL = "socket.io#/#"
+#: Feeds of ours.
+WS_FEED, SSE_FEED = "benchmark:ws", "benchmark:sse"
 
 END = "\r\n\r\n"
 ACCEPT = "Accept: text/event-stream\r\n"
@@ -54,7 +51,7 @@ class Way:
         return {"request": self.request, "steps": self.steps}
 
 
-_SUBSCRIBE = json.dumps({"subscribe": {"feeds": {FEED: None}}, "ref": 1})
+_SUBSCRIBE = json.dumps({"subscribe": {"feeds": {WS_FEED: None}}, "ref": 1})
 
 WS = Way(get("/", UPGRADE), ((END, "", False),))
 SSE = Way(get("/", ACCEPT), ((":\n\n", "", False),))
@@ -63,7 +60,7 @@ SOCKET_IO = Way(
     (('"sid"', "40", True), ("40{", "", False)),
 )
 OUR_WS = Way(get("/live/socket", UPGRADE), ((END, _SUBSCRIBE, True), ('"done"', "", False)))
-OUR_SSE = Way(get(f"/live/stream?feed={FEED}", ACCEPT), (('"ready"', "", False),))
+OUR_SSE = Way(get(f"/live/stream?feed={SSE_FEED}", ACCEPT), (('"ready"', "", False),))
 
 
 @dataclass(frozen=True)
@@ -72,12 +69,14 @@ class Contestant:
 
     :ivar program: in ``web_contestants``; a module, or a file for node.
     :ivar way: how clients connect to it.
+    :ivar hears: the channel of its own that it subscribes to, or the feed.
     :ivar variant: of it.
     :ivar needs: the environment it runs in; empty is ours.
     """
 
     program: str
     way: Way
+    hears: str
     variant: str = ""
     needs: str = ""
 
@@ -90,21 +89,22 @@ class Contestant:
     def told(self) -> dict[str, str]:
         """Where what is published reaches it: for the publisher."""
         if self.program == "ours":
-            return {"feed": FEED}
+            return {"feed": self.hears}
         if self.program == "socketio.cjs":
-            return {"channel": SOCKET_IO_CHANNEL, "wrap": "socket.io"}
-        return {"channel": CHANNEL, "wrap": ""}
+            return {"channel": self.hears, "wrap": "socket.io"}
+        return {"channel": self.hears, "wrap": ""}
 
 
 CONTESTANTS = {
-    "txthoonk-ws": Contestant("ours", OUR_WS),
-    "txthoonk-sse": Contestant("ours", OUR_SSE),
-    "socket.io": Contestant("socketio.cjs", SOCKET_IO, needs="node-web"),
-    "node-ws": Contestant("ws.cjs", WS, needs="node-web"),
-    "autobahn": Contestant("autobahn", WS, needs="autobahn"),
-    "sse-twisted.web": Contestant("sse", SSE),
-    "bare-ws": Contestant("bare", WS),
-    "bare-ws-direct": Contestant("bare", WS, "direct"),
+    "txthoonk-ws": Contestant("ours", OUR_WS, WS_FEED),
+    "txthoonk-sse": Contestant("ours", OUR_SSE, SSE_FEED),
+    # That is what its adapter subscribes to.
+    "socket.io": Contestant("socketio.cjs", SOCKET_IO, "socket.io#/#", needs="node-web"),
+    "node-ws": Contestant("ws.cjs", WS, "node-ws", needs="node-web"),
+    "autobahn": Contestant("autobahn", WS, "autobahn", needs="autobahn"),
+    "sse-twisted.web": Contestant("sse", SSE, "sse"),
+    "bare-ws": Contestant("bare", WS, "bare"),
+    "bare-ws-direct": Contestant("bare", WS, "bare-direct", "direct"),
 }
 
 
@@ -126,10 +126,13 @@ class Audience:
         self._load = load
         self._publisher = publisher
         self._connected = 0
+        self._sums = dict.fromkeys(
+            ("wall", "deliveries", "server_us", "client_us", "redis_us"), 0.0
+        )
         self.server = server
         self._publisher.ask(**contestant.told)
         if contestant.program == "ours":
-            make_feeds(redis, [FEED])
+            make_feeds(redis, [contestant.hears])
         self._order = {
             "do": "connect",
             "port": server.ask(collect=False)["port"],
@@ -159,25 +162,31 @@ class Audience:
         left = self._bytes(collected=True) - before
         return {"bytes": grown / count, "collected_bytes": left / count}
 
-    def measure(self, events: int, window: int) -> Record:
+    def warm(self, events: int, window: int) -> None:
+        """Bring some events to all clients, for nothing, before those that count."""
+        self._ask(events, window, self._connected)
+        self._publisher.ask(sent=True)
+        self._sums = dict.fromkeys(self._sums, 0.0)
+
+    def measure(self, events: int, window: int) -> None:
         """Bring events to all clients, so many at a time, each as soon as all have another one."""
         clients = self._connected
-        self._ask(max(1, events // 10), window, clients)  # to warm up
-        self._publisher.ask(sent=True)
         redis, cpu = self._redis.cpu(), self.server.cpu()
         run = self._ask(events, window, clients)
         redis, cpu = self._redis.cpu() - redis, self.server.cpu() - cpu
-        took = self._load.ask(do="sent", times=self._publisher.ask(sent=True)["sent"])
-        deliveries: int = run["deliveries"]
-        if deliveries != clients * events:
-            raise ValueError(f"{deliveries} came, not {clients * events}")
-        return {
-            "per_second": deliveries / run["wall"],
-            "server_us": cpu / deliveries * 1e6,
-            "client_us": run["cpu"] / deliveries * 1e6,
-            "redis_us": redis / deliveries * 1e6,
-            **took,
-        }
+        self._load.ask(do="sent", times=self._publisher.ask(sent=True)["sent"])
+        if run["deliveries"] != clients * events:
+            raise ValueError(f"{run['deliveries']} came, not {clients * events}")
+        run |= {"redis_us": redis, "server_us": cpu, "client_us": run.pop("cpu")}
+        for what in self._sums:
+            self._sums[what] += run[what]
+
+    def measured(self) -> Record:
+        """What that came to since :meth:`warm`."""
+        sums = dict(self._sums)
+        wall, deliveries = sums.pop("wall"), sums.pop("deliveries")
+        costs = {what: spent / deliveries * 1e6 for what, spent in sums.items()}
+        return {"per_second": deliveries / wall, **costs, **self._load.ask(do="took")}
 
     def _bytes(self, collected: bool) -> int:
         size: int = self.server.ask(collect=collected)["bytes"]
@@ -208,7 +217,7 @@ def audience(redis: Server, contestant: Contestant) -> Iterator[Audience]:
 
 def start_server(contestant: Contestant, redis: Server) -> Process:
     """A contestant's process, which has not said yet that it is ready."""
-    args = (redis.host, redis.port, contestant.variant)
+    args = (redis.host, redis.port, contestant.hears, contestant.variant)
     if contestant.program.endswith(".cjs"):
         modules = str(rivals.node_modules(contestant.needs))
         return Process(

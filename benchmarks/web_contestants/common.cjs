@@ -1,9 +1,8 @@
 // The same as common.py, for node.
 const fs = require('fs');
 const readline = require('readline');
-const [HOST, PORT] = process.argv.slice(2);
+const [HOST, PORT, CHANNEL] = process.argv.slice(2);
 const URL = `redis://${HOST}:${PORT}`;
-const CHANNEL = 'benchmark';
 const tell = numbers => fs.writeSync(1, JSON.stringify(numbers) + '\n');
 
 // server: of node's http, which listens.

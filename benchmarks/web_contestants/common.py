@@ -15,8 +15,8 @@ from twisted.internet import endpoints, protocol
 from benchmarks.orders import Obey, obey_orders, reactor
 
 HOST, PORT = sys.argv[1], int(sys.argv[2])
-VARIANT = "".join(sys.argv[3:4])
-CHANNEL = "benchmark"
+CHANNEL = sys.argv[3]
+VARIANT = "".join(sys.argv[4:5])
 
 
 class Subscription(protocol.Protocol):
