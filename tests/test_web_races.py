@@ -6,9 +6,11 @@ from typing import Any
 from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from tests.helpers import until
 from tests.stream_helpers import StreamCase
+from txthoonk.web import hub
 
 
 class Gate:
@@ -196,3 +198,30 @@ class RaceTests(StreamCase):
             await peer.create_feed(other.name)
             await peer.feed(other.name).publish("two", id="2")
             await page.when(lambda: other.name in page.mirror.feeds)
+
+    async def test_ended_and_unread(self) -> None:
+        """
+        A connection that has ended is closed, also where the client does not read what it was
+        sent last.
+        """
+        self.patch(hub, "LINGER", 0.5)
+        live = self.serve_live(rate=0, heartbeat=0.5)
+        page = await self.raw()
+        taken: Any = page.transport
+        page.send(
+            b"GET /live/socket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            b"Sec-WebSocket-Version: 13\r\n\r\n"
+        )
+        await page.when(lambda raw: raw.received)
+        taken.pauseProducing()
+        (stream,) = live.hub.streams
+        transport = stream.transport
+        while not (transport.dataBuffer or transport._tempDataBuffer):
+            page.send((b"\x89\xfd\0\0\0\0" + b"x" * 125) * 200)  # each ping has its pong
+            await deferLater(self.thoonk.get_reactor(), 0.001)
+        page.send(b"\x82\x81\0\0\0\0x")  # which is no text: it ends
+        await until(lambda: stream.closed and not self.connections())
+        self.assertEqual(live.hub.ending, {})
+        taken.resumeProducing()
+        await page.when_lost()

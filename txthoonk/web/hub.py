@@ -86,6 +86,8 @@ class Hub:
         self._round: list[ClientStream] = []
         #: Who is sent something at the end of this turn of the reactor.
         self._holding: list[ClientStream] = []
+        #: Who was sent the last that there is, and since when that is on its way.
+        self.ending: dict[ClientStream, float] = {}
         self._is_cut = self._stopped = False
         self._pauses: dict[Deferred[None], None] = {}
         thoonk.call_when_cut(self._cut)
@@ -151,7 +153,10 @@ class Hub:
                     self._forget(topic)
                 for channel in topic.channels.values():
                     channel.forget_state()
-            if not self._round and not self._topics:
+            for stream in [each for each, at in self.ending.items() if now - at > LINGER]:
+                del self.ending[stream]
+                stream.transport.abortConnection()  # it does not read
+            if not (self._round or self._topics or self.ending):
                 self._beats.stop()
         for _ in range(int(len(self.streams) * TICK / self._heartbeat) + 1):
             if not self._round:
