@@ -54,7 +54,7 @@ class RaceTests(StreamCase):
         page.cut()
         await until(lambda: not live.hub.streams)
         gate.open(feed.name)
-        self.assertEqual([topic for topic in live.hub._topics.values() if topic.streams], [])
+        self.assertEqual([topic for topic in live.hub.followed if topic.streams], [])
 
     async def test_unsubscribed_while_asked_for(self) -> None:
         """
@@ -198,6 +198,26 @@ class RaceTests(StreamCase):
             await peer.create_feed(other.name)
             await peer.feed(other.name).publish("two", id="2")
             await page.when(lambda: other.name in page.mirror.feeds)
+
+    async def test_gone_while_redis_is_away(self) -> None:
+        """
+        A client that comes and goes while Redis is away has nothing followed when it is back.
+        """
+        server = await self.own_server(appendonly="yes")
+        self.thoonk = await self.start_thoonk(server.url, connect_timeout=0.3)
+        feed = self.thoonk.feed(self.feed_name())
+        await feed.publish("a", id="1")
+        live = self.serve_live()
+        await server.kill()
+        page = await self.stream(f"feed={feed.name}")
+        await until(lambda: live.hub.followed._pauses)
+        page.cut()
+        await until(lambda: not live.hub.streams)
+        await server.start()
+        await until(lambda: not live.hub.followed._pauses)
+        other = await self.stream(f"feed={feed.name}")
+        await other.when_told("ready")
+        self.assertEqual((len(live.hub.followed), live.hub.counts.channels), (1, 1))
 
     async def test_ended_and_unread(self) -> None:
         """

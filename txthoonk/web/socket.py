@@ -228,7 +228,7 @@ class SocketResource(JsonResource):
 
     async def get(self, request: Request) -> None:
         """Become a WebSocket."""
-        user = await self.access.admit(request)
+        user = await self._hub.admit(lambda: self.access.admit(request))
         handshake = H11Handshake(ConnectionType.SERVER)
         headers = [
             (name, value)
