@@ -42,7 +42,7 @@ env: $(STAMP) ## build .venv with everything that developing needs
 	@:
 
 $(STAMP): pyproject.toml setup.py
-	@echo "Building $(VENV) with Python $(VERSION)"
+	@echo "Building $(VENV) with Python $(VERSION): once, about a minute"
 	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) --config-settings editable_mode=compat -e ".[embedded,test,lint,web]"
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' \

@@ -151,7 +151,7 @@ class Audience:
             self._ask(10, 1, first)
             self._load.ask(do="close")
         time.sleep(settle)
-        before = self._bytes(collected=True)
+        before = self._bytes(collected=warm)
         self._load.ask(**self._order, count=count)
         self._connected = count
         time.sleep(settle)

@@ -105,7 +105,8 @@ class Browser(ProcessProtocol):
 
     async def stop(self) -> None:
         """End it."""
-        self.transport.loseConnection()  # type: ignore[union-attr]  # it runs
+        if not self.ended.called:
+            self.transport.loseConnection()  # type: ignore[union-attr]  # it runs
         await self.ended
 
 

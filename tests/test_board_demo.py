@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import pty
 import re
 import socket
 import time
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -58,6 +61,44 @@ class DemoTests(SynchronousTestCase):
         self.assertEqual(board.end(), 0)
         self.assertEqual(board.complaints, "")
         self.assertEqual(board.leftovers(), [])
+
+    def test_page(self) -> None:
+        """Only who is signed in, by their own name, gets the board; nothing else is served."""
+        board = self.board("--port", "0")
+        url, _ = board.up()
+        host = urlsplit(url).netloc
+        cookie = ""
+
+        def get(path: str, method: str = "GET", body: str = "") -> http.client.HTTPResponse:
+            form = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie}
+            with closing(http.client.HTTPConnection(host, timeout=20)) as connection:
+                connection.request(method, path, body or None, form)
+                answer = connection.getresponse()
+                answer.text = answer.read().decode()  # type: ignore[attr-defined]
+                return answer
+
+        self.assertIn("there is no password", " ".join(get("/").text.split()))
+        self.assertEqual(get("/as/ada/").status, 302)
+        signed = get("/sign-in", "POST", "name=Ada+Lovelace")
+        self.assertEqual((signed.status, signed.headers["Location"]), (303, "/as/ada-lovelace/"))
+        given = signed.headers["Set-Cookie"].lower()
+        for part in ("path=/as/ada-lovelace/", "httponly", "samesite=strict"):
+            self.assertIn(part, given)
+        cookie = signed.headers["Set-Cookie"].split(";")[0]
+        page = get("/as/ada-lovelace/")
+        self.assertEqual(page.status, 200)
+        policy = page.headers["Content-Security-Policy"]
+        self.assertIn("script-src 'self'", policy)
+        self.assertNotIn("unsafe", policy)
+        self.assertNotIn("<script>", page.text)
+        self.assertEqual(get("/as/bob/").status, 302, "the cookie is Ada's")
+        self.assertEqual(get("/as/bob/live/feeds/teams").status, 403)
+        self.assertEqual(get("/as/ada-lovelace/live/feeds/teams").status, 200)
+        cookie = cookie[:-1] + ("0" if cookie[-1] != "0" else "1")
+        self.assertEqual(get("/as/ada-lovelace/").status, 302, "the cookie is forged")
+        self.assertEqual(get("/sign-in", "POST", "name=+%00").status, 302)
+        for path in ("/page/../web.py", "/page/%2e%2e/web.py", "/page//etc/passwd", "/nothing"):
+            self.assertEqual(get(path).status, 404, path)
 
     def test_killed(self) -> None:
         """If the board itself is killed, no process of it goes on, and no folder stays."""

@@ -47,7 +47,8 @@ class Feeds:
 
     def undo(self, member: str) -> Feed:
         """How to take back what a member did last."""
-        return self._get("feed", self._names.undo(member), max_length=MOST_UNDONE)
+        name = self._names.undo(member)
+        return self._get("feed", name, max_length=MOST_UNDONE, history=5 * MOST_UNDONE)
 
     @property
     def members(self) -> Feed:

@@ -77,15 +77,17 @@ async def changed_by(feeds: Feeds, item: Any) -> Refused:
 async def undo(act: Act) -> None:
     """Take back one's own last action."""
     feeds = Feeds(act.thoonk, act.payload.team)
-    recipes = feeds.undo(act.user["id"])
-    found = await recipes.get_item(act.payload.act)
+    recipes = await Past(feeds.undo(act.user["id"])).read()
+    found = recipes.items.get(act.payload.act)
     if found is None:
         raise Refused(409, "That was taken back already.")
+    _, revision = recipes.since(act.payload.act, Published)
     changes = await _KINDS[found["kind"]](feeds, found)
     try:
         await act.commit(
             *changes,
-            recipes.change.retract(act.payload.act),
+            # On condition: in two windows at once it is taken back once.
+            recipes.feed.change.retract(act.payload.act, if_revision=revision),
             *noted(act, "undo", found["what"]),
             result={"kind": found["kind"], "what": found["what"]},
         )

@@ -90,7 +90,18 @@ class Drive:
         ada.page.keyboard.press("Escape")
         ada.select("ada", first)
         ada.page.keyboard.press("Enter")
-        ada.page.keyboard.type(" today")
+        ada.page.keyboard.type(" to")
+        # What somebody else does to the list, and to this very task, does not disturb who writes.
+        for key in ("ArrowDown", "ArrowUp"):
+            bob.task("ada", first).focus()
+            bob.page.keyboard.press(f"Alt+{key}")
+            bob.settled()
+            ada.wait(
+                "([id, key]) => document.querySelectorAll('.column.mine .task')"
+                "[key === 'ArrowDown' ? 1 : 0].dataset.id === id",
+                [first, key],
+            )
+        ada.page.keyboard.type("day")
         ada.picture(self.pictures, "editing")
         ada.page.keyboard.press("Enter")
         bob.reads(".column[data-member=ada]", "today")
@@ -161,10 +172,10 @@ class Drive:
 
     def moves(self) -> None:
         """Both move tasks of one list about, without waiting for each other."""
-        done = 0
-        while done < self.options.moves:
-            who = self.both[done % 2]
-            done += who.move_at_random(OWNER, self.chance, by_mouse=done % 5 < 3)
+        turn = 0
+        while sum(each.moved() for each in self.both) < self.options.moves:
+            self.both[turn % 2].move_at_random(OWNER, self.chance, by_mouse=turn % 5 < 3)
+            turn += 1
         for each in self.both:
             each.settled()
         self.same()
@@ -182,16 +193,15 @@ class Drive:
                 kill(pids[name])
                 if kind == "worker":
                     break
-            for turn in range(6):
-                who = self.both[turn % 2]
-                if turn in (0, 1):
-                    who.add(f"{who.name} goes on without {kind} {number}")
-                elif turn == 2 and kind == "redis":
-                    who.wait("() => document.querySelector('#status').dataset.state === 'away'")
-                    self.seen["said while Redis is away"] = who.page.inner_text("#status-words")
-                    who.picture(self.pictures, "away-light")
-                else:
-                    who.move_at_random(OWNER, self.chance, by_mouse=turn % 2 == 0)
+            if kind == "redis":
+                self.ada.wait("() => document.querySelector('#status').dataset.state === 'away'")
+            for who in self.both:
+                who.add(f"{who.name} goes on without {kind} {number}")
+            if kind == "redis":
+                self.seen["said while Redis is away"] = self.ada.page.inner_text("#status-words")
+                self.ada.picture(self.pictures, "away-light")
+            for turn in range(4):
+                self.both[turn % 2].move_at_random(OWNER, self.chance, by_mouse=turn < 2)
             for each in self.both:
                 each.settled()
             self.same()
@@ -234,11 +244,24 @@ class Drive:
             window.select("ada", window.tasks("ada")[0])
             window.page.wait_for_selector(".tools button.ship")
             window.picture(self.pictures, name)
+            if name == "phone-light":
+                self.by_finger(window)
             if name == "desktop-dark":
                 window.page.locator("h2").first.click()
                 window.page.keyboard.press("?")
                 window.picture(self.pictures, "keys-dark")
             window.context.close()
+
+    def by_finger(self, window: Window) -> None:
+        """A task is dragged by its handle with a finger; elsewhere a finger scrolls."""
+        ids = window.tasks("ada")
+        window.touch(window.task("ada", ids[0]).locator(".grip"), window.task("ada", ids[2]))
+        wanted = [ids[1], ids[2], ids[0]]
+        self.bob.wait(
+            "(wanted) => wanted.every((id, at) => id === document.querySelectorAll("
+            "'.column[data-member=ada] .task')[at].dataset.id)",
+            wanted,
+        )
 
     def end(self) -> dict[str, Any]:
         """What both have seen."""
@@ -262,11 +285,13 @@ class Drive:
 
 
 def ask_own(path: Path) -> dict[str, Any]:
-    """What a web process has counted, by its own socket."""
+    """What a web process has counted; one that was just started may take a moment to answer."""
     connection = http.client.HTTPConnection("localhost")
     connection.sock = socket.socket(socket.AF_UNIX)
+    deadline = time.monotonic() + 20
     with closing(connection.sock):
-        connection.sock.connect(str(path))
+        while connection.sock.connect_ex(str(path)) and time.monotonic() < deadline:
+            time.sleep(0.05)
         connection.request("GET", "/debug")
         found: dict[str, Any] = json.load(connection.getresponse())
         return found

@@ -142,6 +142,22 @@ class Window:
         mouse.up()
         return True
 
+    def touch(self, source: Any, goal: Any) -> None:
+        """Drag something with a finger to the lower half of something else."""
+        session = self.context.new_cdp_session(self.page)
+        begin, end = source.bounding_box(), goal.bounding_box()
+        x, y = begin["x"] + begin["width"] / 2, begin["y"] + 10
+        last = end["y"] + end["height"] * 0.8
+
+        def send(what: str, *points: tuple[float, float]) -> None:
+            touches = [{"x": x, "y": y} for x, y in points]
+            session.send("Input.dispatchTouchEvent", {"type": what, "touchPoints": touches})
+
+        send("touchStart", (x, y))
+        for step in range(1, 7):
+            send("touchMove", (x + step, y + (last - y) * step / 6))
+        send("touchEnd")
+
     def in_sight(self, member: str) -> list[str]:
         """The ids of tasks whose middle can be seen, and clicked on."""
         found: list[str] = self.page.evaluate(
@@ -153,6 +169,13 @@ class Window:
                     return there && task.contains(there);
                 }).map((task) => task.dataset.id)""",
             member,
+        )
+        return found
+
+    def moved(self) -> int:
+        """How many moves were acknowledged."""
+        found: int = self.page.evaluate(
+            "() => board.journal.filter((each) => each.action === 'move').length"
         )
         return found
 

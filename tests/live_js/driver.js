@@ -4,14 +4,31 @@
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { webcrypto } from "node:crypto";
+import { register } from "node:module";
 import { EventSource } from "eventsource";
 import WebSocket from "ws";
 
 globalThis.crypto ??= webcrypto; // node 18
-const source = process.argv[2].startsWith("http")
-	? await (await fetch(process.argv[2])).text()
-	: await readFile(process.argv[2], "utf8");
-const { connect } = await import(`data:text/javascript,${encodeURIComponent(source)}`);
+globalThis.EventSource = EventSource;
+
+// Modules come by HTTP, as in a browser.
+register(
+	`data:text/javascript,${encodeURIComponent(`
+		const isHttp = (url) => url.startsWith("http:");
+		export const resolve = (url, context, next) =>
+			isHttp(url) ? { url, shortCircuit: true } : next(url, context);
+		export const load = async (url, context, next) =>
+			isHttp(url)
+				? { format: "module", source: await (await fetch(url)).text(), shortCircuit: true }
+				: next(url, context);
+	`)}`,
+);
+
+const [, , module] = process.argv;
+const source = module.startsWith("http:")
+	? module
+	: `data:text/javascript,${encodeURIComponent(await readFile(module, "utf8"))}`;
+const { connect } = await import(source);
 
 /** As a browser's sessionStorage. */
 class Storage extends Map {
@@ -24,7 +41,6 @@ const page = (url, options) => {
 	const told = { states: [], answers: [], outbox: [] };
 	const live = connect(url, {
 		WebSocket,
-		EventSource,
 		onstate: (status) => told.states.push(status),
 		onanswer: (action, answer) => told.answers.push([action.id, answer]),
 		onoutbox: (outbox) => told.outbox.push(outbox.map(({ id }) => id)),
@@ -50,7 +66,7 @@ const keep = (followed) => {
 	return followed;
 };
 
-Object.assign(globalThis, { connect, page, show, keep, EventSource, Storage, WebSocket, pages: [] });
+Object.assign(globalThis, { connect, page, show, keep, Storage, WebSocket });
 
 const lines = createInterface({ input: process.stdin });
 for await (const line of lines) {

@@ -15,7 +15,7 @@ from txthoonk.web.access import Access
 from txthoonk.web.calls import LONGEST_WAIT, ActionsResource, Calls, CanResource
 from txthoonk.web.handling import JsonResource
 from txthoonk.web.hub import Hub
-from txthoonk.web.module import ModuleResource
+from txthoonk.web.module import MODULES, ModuleResource
 from txthoonk.web.revocations import Revocations
 from txthoonk.web.snapshots import Feeds, Snapshots
 from txthoonk.web.socket import SocketResource
@@ -63,7 +63,8 @@ class LiveResource(JsonResource):
         access = Access(may_read, authenticate, origins, reactor=thoonk.get_reactor(), **limits)
         super().__init__(access)
         self.hub = Hub(thoonk, access, serializer, foreign_patterns, heartbeat, patience)
-        self.putChild(b"thoonk-live.js", ModuleResource(access))
+        for name in MODULES:
+            self.putChild(name.encode(), ModuleResource(access, name))
         self.putChild(b"stream", StreamResource(access, self.hub, max_feeds))
         self.putChild(
             b"socket", SocketResource(access, self.hub, max_feeds, max_message, self._command)

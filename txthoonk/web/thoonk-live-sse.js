@@ -3,8 +3,6 @@
  * and a POST for each question. It is loaded when it is needed: docs/live-js.rst.
  */
 
-const options = { EventSource: globalThis.EventSource, fetch: globalThis.fetch };
-
 /** What each stream has come to, by what it follows: its token, and the places that it stands for. */
 const reached = new Map();
 
@@ -64,7 +62,7 @@ class Stream {
 			url.searchParams.append("token", before.token);
 			gone.clear();
 		}
-		const source = (this._source = new options.EventSource(url));
+		const source = (this._source = new EventSource(url));
 		source.onmessage = ({ data, lastEventId }) => {
 			const message = JSON.parse(data);
 			const { type, feed, at } = message;
@@ -83,7 +81,6 @@ class Stream {
 	}
 
 	async _post(path, body, ref) {
-		const { fetch } = options;
 		try {
 			const answer = await fetch(this._base + path, {
 				method: "POST",
@@ -97,4 +94,4 @@ class Stream {
 	}
 }
 
-export { Stream as WebSocket, options };
+export { Stream as WebSocket };

@@ -1,4 +1,4 @@
-/** Live copies of Thoonk's feeds, and actions: docs/live-js.rst. */
+/** Live feeds of Thoonk, and actions: docs/live-js.rst. */
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const aWhile = () => sleep(500 + 1000 * Math.random());
@@ -17,7 +17,7 @@ class Followed {
 		this.close = () => sync(this._uses && this._uses--);
 	}
 
-	/** Calls back soon, and after changes; returns what ends that. */
+	/** Calls back soon and after changes; returns what ends it. */
 	onchange(callback) {
 		this._calls.add(callback);
 		this._tell();
@@ -94,7 +94,7 @@ export const connect = (url, options) => {
 	const feeds = new Map();
 	const patterns = new Map();
 	const asks = new Map();
-	const asked = new Set(); // ids of actions
+	const asked = new Set();
 	let [fails, refs, silent] = [0, 0, 0];
 	let link, told, timer, busy;
 
@@ -135,7 +135,7 @@ export const connect = (url, options) => {
 		const isSse = live.transport ? live.transport == "sse" : fails % 3 > 1;
 		clearTimeout(timer);
 		say("connecting");
-		const from = isSse ? await import(below("thoonk-live-sse.js")) : live;
+		const from = isSse ? await import(below("thoonk-live-sse.js")).catch(() => live) : live;
 		const { WebSocket = globalThis.WebSocket } = from;
 		if (link) return;
 		const socket = (link = told = new WebSocket(below("socket").replace("http", "ws")));
@@ -154,12 +154,12 @@ export const connect = (url, options) => {
 		if (link != old) return;
 		link = null;
 		clearTimeout(timer);
-		old?.close();
+		old?.close?.();
 		asked.clear();
 		if (code == 1009) [...asks.values()].pop()?.({ code: 413 });
 		asks.forEach((done) => done({ code: 503 }));
 		asks.clear();
-		const { status } = await (old?.since || fetch(below("can"), { method: "POST" }).catch(() => 0));
+		const { status } = await (old?.since || fetch(below("stream")).catch(() => 0));
 		if (link) return;
 		if (status == 401 || status == 403) return say("refused", { code: status });
 		if (Date.now() - old.since > 5000) fails = 0;
@@ -239,7 +239,7 @@ export const connect = (url, options) => {
 		}
 	};
 
-	live.retry = () => link || open((fails = 0));
+	live.retry = () => void (link || open((fails = 0)));
 	live.close = () => {
 		lost(link, say("closed"));
 		link = {};
