@@ -59,6 +59,20 @@ class OddTests(StreamCase):
             {"1": {"n": 123456789012345678901234567890}, "2": [-98765432109876543210], "3": 1},
         )
 
+    async def test_many_patterns(self) -> None:
+        """
+        Patterns cost as much as messages: who asks for many has to wait before asking for more.
+        """
+        self.serve_live(burst=20, rate=1)
+        page = await self.socket()
+        page.send({"subscribe": {"patterns": [f"a:b:{i}*" for i in range(30)]}, "ref": 1})
+        await page.when_told("error", ref=1, code=429)
+        page = await self.socket()
+        page.send({"subscribe": {"patterns": [f"a:b:{i}*" for i in range(15)]}, "ref": 1})
+        await page.when_told("done", ref=1)
+        stream = await self.stream("&".join(f"pattern=a:b:{i}*" for i in range(15)))
+        await stream.when(lambda: b" 429 " in stream.head)
+
     async def test_long_names(self) -> None:
         """
         Names on a socket are as long as those in a path may be, and no longer.

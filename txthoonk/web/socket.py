@@ -160,6 +160,7 @@ class Socket(ClientStream):
             there = {each.key for each in self.topics}.union(*(self.asked or ()))
             if len(there.union(keys_of(feeds, patterns))) > resource.most:
                 raise WebError(400, f"at most {resource.most} feeds and patterns on a socket")
+            resource.access.take_patterns(self.user, len(patterns), self.address)
             await self.hub.subscribe(self, feeds, patterns)
             self.say_then({"type": "done", "ref": ref})
         elif "unsubscribe" in message:
