@@ -213,20 +213,19 @@ class Hub:
         holding = self._holding
         was_idle = not holding
         made: dict[Any, bytes] = {}
-        cursor = channel.last - 1
+        cursor, is_large = channel.last - 1, len(message.text) > PART
         for stream in tuple(channel.streams):
             behind = stream.behind
             if behind is not None:
                 if channel not in behind:
                     behind[channel] = cursor
                 continue
+            if is_large:
+                stream.fall_behind(channel, cursor)
+                continue
             data = made.get(stream.group)
             if data is None:
                 data = made[stream.group] = stream.data(channel, message)
-                if len(data) > PART:
-                    del made[stream.group]
-                    stream.fall_behind(channel, cursor)
-                    continue
             held = stream.held
             if not held:
                 stream.held = data
