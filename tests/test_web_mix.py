@@ -12,10 +12,10 @@ from twisted.internet.task import deferLater
 
 from tests.helpers import until
 from tests.stream_helpers import Mirror, StreamCase
-from txthoonk.errors import FeedDoesNotExist, FeedExists, ItemDoesNotExist
+from txthoonk.errors import FeedExists, ThoonkError
 
 #: Seconds that it lasts, and whose chance it is.
-LASTS = 5.0
+LASTS = 4.0
 SEEDS = (1, 2)
 
 ITEMS = ("x", "y" * 5_000, "z" * 90_000)
@@ -88,6 +88,11 @@ class Wanderer:
         patterns = {name: known for group, name in what if group == "patterns"}
         self.page.send({"subscribe": {"feeds": feeds, "patterns": patterns}, "ref": 1})
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether a feed was not there when it asked for it by name."""
+        return any(self.mirror.types(name)[-1:] == ["refused"] for name in self.wanted)
+
     def is_as(self, there: dict[str, dict[str, Any]]) -> bool:
         """Whether it has what there is, in order."""
         feeds = self.mirror.feeds
@@ -114,7 +119,7 @@ class MixTests(StreamCase):
         def may_read(user: Any, name: str) -> Any:
             return rng.random() < 0.5 or deferLater(reactor, rng.random() * 0.05, bool, True)
 
-        server = await self.own_server()
+        server = self.server = await self.own_server()
         self.ports, self.lives = [], []
         for _ in range(2):
             self.thoonk = await self.start_thoonk(server.url)
@@ -156,16 +161,31 @@ class MixTests(StreamCase):
         there = {}
         for name in self.names:
             feed = self.handle(name)
-            try:
+            with contextlib.suppress(FeedExists):
                 kind = "sorted_feed" if int(name[-1]) % 2 else "feed"
                 await self.thoonk.create_feed(name, {"type": kind})
-            except FeedExists:
-                pass
             await (feed.append("last") if int(name[-1]) % 2 else feed.publish("last", id="last"))
             there[name] = dict(await feed.get_all())
         return there
 
-    async def mix(self, seed: int) -> None:
+    async def break_something(self, rng: random.Random, restarts: bool) -> None:
+        """Cut a connection, or start Redis anew with nothing in it."""
+        if not restarts:
+            await self.thoonk.redis.execute("CLIENT", "KILL", "TYPE", "pubsub")
+            return
+        await self.server.kill()
+        await deferLater(self.thoonk.get_reactor(), rng.random() * 0.3)
+        await self.server.start()
+        await until(self.is_back)
+
+    async def is_back(self) -> bool:
+        """Whether Redis answers."""
+        try:
+            return bool(await self.thoonk.redis.execute("PING"))
+        except ThoonkError:
+            return False
+
+    async def mix(self, seed: int, restarts: bool = False) -> None:
         """See that all clients have what there is in the end, and nothing was missing."""
         rng = random.Random(seed)
         await self.serve_two(rng)
@@ -176,10 +196,10 @@ class MixTests(StreamCase):
         end = reactor.seconds() + LASTS
         while reactor.seconds() < end:
             for _ in range(rng.randrange(6)):
-                with contextlib.suppress(FeedDoesNotExist, ItemDoesNotExist):
+                with contextlib.suppress(ThoonkError):  # what was there is gone
                     await self.change(rng)
             if rng.random() < 0.02:
-                await self.thoonk.redis.execute("CLIENT", "KILL", "TYPE", "pubsub")
+                await self.break_something(rng, restarts)
             for each in clients:
                 if rng.random() < 0.15:
                     await each.step()
@@ -191,7 +211,13 @@ class MixTests(StreamCase):
             elif not each.is_reading:
                 each.page.read_again()
         for each in clients:
-            await each.page.when(lambda each=each: each.is_as(there) or each.page.lost)
+            while not each.is_as(there):
+                await each.page.when(lambda e=each: e.is_as(there) or e.page.lost or e.is_refused)
+                if each.page.lost or each.is_refused:
+                    each.page.cut()
+                    await each.page.when_lost()
+                    await each.connect()
+                    await deferLater(reactor, 0.2)
             self.assertEqual((each.page.lost, each.wrong), (False, []))
             each.page.cut()
         await until(lambda: not any(live.hub.streams for live in self.lives))
@@ -210,3 +236,9 @@ class MixTests(StreamCase):
         The same with other chances.
         """
         return Deferred.fromCoroutine(self.mix(SEEDS[1]))
+
+    def test_restarts(self) -> Deferred[None]:
+        """
+        The same while Redis is killed, and starts with nothing in it.
+        """
+        return Deferred.fromCoroutine(self.mix(SEEDS[0], restarts=True))
