@@ -241,6 +241,7 @@ class Drive:
             window.sign_in()
             window.join("txThoonk")
             assert window.team == team
+            window.wait("() => document.querySelectorAll('.column.mine .task').length > 2")
             window.select("ada", window.tasks("ada")[0])
             window.page.wait_for_selector(".tools button.ship")
             window.picture(self.pictures, name)
