@@ -219,6 +219,39 @@ class RaceTests(StreamCase):
         await other.when_told("ready")
         self.assertEqual((len(live.hub.followed), live.hub.counts.channels), (1, 1))
 
+    async def test_another_feed_while_asked_for(self) -> None:
+        """
+        Who knows a feed, and subscribes while another one comes in its place, is told all of that.
+        """
+        feed, slow = (self.thoonk.feed(self.feed_name()) for _ in range(2))
+        for each in (feed, slow):
+            await each.publish("old", id="0")
+        gate = Gate()
+        self.serve_live(may_read=gate)
+        before = await self.stream(f"feed={quote(feed.name)}")
+        await before.when_told("ready")
+        gate.closed.add(slow.name)
+        page = await self.socket()
+        page.mirror.take(before.mirror.log[0])
+        known = {feed.name: page.mirror.at[feed.name], slow.name: None}
+        page.send({"subscribe": {"feeds": known}, "ref": 1})
+        await until(lambda: gate.asked)
+        peer = await self.start_thoonk()
+        # So quickly that the messages of this are lost.
+        await peer.redis.execute("CLIENT", "KILL", "TYPE", "pubsub")
+        await peer.delete_feed(feed.name)
+        again = await peer.feed(feed.name)
+        for i in range(1, 6):
+            await again.publish("new", id=str(i))
+        await before.when(lambda: "5" in before.mirror.feeds.get(feed.name, ()))
+        late = await self.stream(f"feed={quote(feed.name)}", last_id="a-1-b")  # reads the history
+        await late.when_told("ready")
+        gate.open(slow.name)
+        await page.when_told("done", ref=1)
+        await again.publish("new", id="6")
+        await page.when_told("publish", id="6")
+        self.assertEqual(page.mirror.feeds[feed.name], await again.get_all())
+
     async def test_ended_and_unread(self) -> None:
         """
         A connection that has ended is closed, also where the client does not read what it was
