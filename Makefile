@@ -8,9 +8,11 @@ VENV ?= .venv
 JOBS ?= 3
 
 # Long tests of what is the same on every server: these are run on one.
-ONCE = tests.test_benchmarks,tests.test_conformance_faults,tests.test_convergence,$(strip \
-	)tests.test_demo*,tests.test_torture,tests.test_get_peers,tests.test_web_*,tests.test_live_js*,$(strip \
-	)tests.test_actions*,tests.test_board*,tests.test_commits
+ONCE = tests.test_actions*,tests.test_benchmarks,tests.test_board*,tests.test_child*,$(strip \
+	)tests.test_commits,tests.test_conformance_*,tests.test_convergence,tests.test_demo*,$(strip \
+	)tests.test_follow_storm,tests.test_get_peers,tests.test_live_js*,tests.test_live_peers*,$(strip \
+	)tests.test_supervisor,tests.test_torture,tests.test_twistd,tests.test_web_*,$(strip \
+	)tests.test_worker_rolling,tests.test_schedules_*
 
 BIN := $(VENV)/bin
 # Where env can do that, a Ctrl-C waits until Python is up and knows what to do with it.

@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-__all__ = ["ROOT", "BoardProcess"]
+__all__ = ["ROOT", "BoardProcess", "runs"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

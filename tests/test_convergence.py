@@ -39,7 +39,7 @@ from txthoonk.reading import Reading
 from txthoonk.testing import RedisTestCase, unique_name
 
 #: Seconds of the random run, and examples of the state machine with so many steps at most.
-SECONDS, EXAMPLES = (300, 1000) if os.environ.get("TXTHOONK_TORTURE") else (36, 50)
+SECONDS, EXAMPLES = (300, 1000) if os.environ.get("TXTHOONK_TORTURE") else (24, 50)
 STEPS = 40
 
 #: The same choices again; when things happen is up to the machine.

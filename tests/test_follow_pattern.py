@@ -386,6 +386,20 @@ class WhichTests(PatternCase):
             for thoonk in (self.thoonk, other):
                 await thoonk.delete_feed(name)
 
+    async def test_other_types_gone(self) -> None:
+        """
+        What was there of another type, and is gone, is forgotten.
+        """
+        live, _ = await self.follow_pattern()
+        name = self.pattern.replace("*", "queue")
+        await self.thoonk.create_feed(name, {"type": "queue"})
+        await self.settle()
+        await live.when_synced()
+        self.assertEqual(live._others, {name})
+        await self.thoonk.delete_feed(name)
+        await live.when_synced()
+        self.assertEqual(live._others, set())
+
     async def test_wrong_arguments(self) -> None:
         """
         What cannot be is refused.

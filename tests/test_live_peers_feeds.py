@@ -266,7 +266,8 @@ class BoundedTests(LivePeerCase):
         """
         feed, _, retracted = await self.turns(clock="s")
         self.assertEqual(await feed.get_ids(), ["7", "8", "9"])
-        self.assertEqual(retracted, [f"{number}" for number in range(7)])
+        # thoonk.py tells of them behind its transaction: one of ours may come in between.
+        self.assertEqual(sorted(retracted), [f"{number}" for number in range(7)])
 
     async def test_milliseconds(self) -> None:
         """

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from tests.helpers import Heard, ThoonkTestCase, until
 from tests.wire import free_port
 from txthoonk import DeclaredInterface, DeclaredObject, ObjectError, ScriptedObject, ThoonkError
-from txthoonk.errors import OutOfMemory, PermissionDenied, WrongKeyType
+from txthoonk.errors import CrossSlot, OutOfMemory, PermissionDenied, WrongKeyType
 from txthoonk.globs import escape_glob
 from txthoonk.keys import encode
 from txthoonk.scripts import Script
@@ -209,7 +209,7 @@ class DeclaredTests(SafeCase):
         thoonk.register_object("Apart", type("Apart", (Safe,), {"keys": {"log": "log:[name]"}}))
         safe, apart = thoonk.objects.Safe("a"), thoonk.objects.Apart("a")
         self.assertEqual(await safe.put("a", b"b", 1), 1)
-        error: Any = await self.assertFailure(apart.put("b", b"", 5), ObjectError)
+        error: Any = await self.assertFailure(apart.put("b", b"", 5), CrossSlot)
         self.assertEqual(error.code, "CROSSSLOT")
 
     async def cluster(self) -> str:

@@ -235,7 +235,7 @@ class OneProcessTests(TwistdTestCase):
         await jobs.every(0.2, "work", name="often", missed="catch-up")
         programs = [self.twistd("--schedule", url=server.url) for _ in range(2)]
         for program in programs:
-            await until(lambda program=program: "starting up" in program.output)
+            await until(lambda program=program: "Firing schedules" in program.output)
         ticks = [(await jobs.get()).id]
         await self.stop(programs[0])
         while len(ticks) < 10:

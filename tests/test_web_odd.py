@@ -59,6 +59,37 @@ class OddTests(StreamCase):
             {"1": {"n": 123456789012345678901234567890}, "2": [-98765432109876543210], "3": 1},
         )
 
+    async def test_in_small_parts(self) -> None:
+        """
+        A message in many small parts costs not much more than one in a single part.
+        """
+        live = self.serve_live()
+        page = await self.socket()
+        (stream,) = live.hub.streams
+        before = self.rss()
+        page.send_raw(b'\x01\x88\0\0\0\0{"ref":"')
+        for _ in range(40):
+            page.send_raw(b"\x00\x82\0\0\0\0\xc4\x80" * 10_000)
+        await until(lambda: stream._text_size == 800_009)
+        self.assertLess(self.rss() - before, 20_000_000)
+        page.send_raw(b'\x80\x82\0\0\0\0"}')
+        await page.when(lambda: page.mirror.log)
+        self.assertEqual(page.mirror.log[0]["ref"], "\u0100" * 400_000)
+
+    async def test_many_patterns(self) -> None:
+        """
+        Patterns cost as much as messages: who asks for many has to wait before asking for more.
+        """
+        self.serve_live(burst=20, rate=1)
+        page = await self.socket()
+        page.send({"subscribe": {"patterns": [f"a:b:{i}*" for i in range(30)]}, "ref": 1})
+        await page.when_told("error", ref=1, code=429)
+        page = await self.socket()
+        page.send({"subscribe": {"patterns": [f"a:b:{i}*" for i in range(15)]}, "ref": 1})
+        await page.when_told("done", ref=1)
+        stream = await self.stream("&".join(f"pattern=a:b:{i}*" for i in range(15)))
+        await stream.when(lambda: b" 429 " in stream.head)
+
     async def test_long_names(self) -> None:
         """
         Names on a socket are as long as those in a path may be, and no longer.

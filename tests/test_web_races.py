@@ -6,9 +6,11 @@ from typing import Any
 from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from tests.helpers import until
 from tests.stream_helpers import StreamCase
+from txthoonk.web import hub
 
 
 class Gate:
@@ -52,7 +54,7 @@ class RaceTests(StreamCase):
         page.cut()
         await until(lambda: not live.hub.streams)
         gate.open(feed.name)
-        self.assertEqual([topic for topic in live.hub._topics.values() if topic.streams], [])
+        self.assertEqual([topic for topic in live.hub.followed if topic.streams], [])
 
     async def test_unsubscribed_while_asked_for(self) -> None:
         """
@@ -156,7 +158,7 @@ class RaceTests(StreamCase):
         await until(lambda: len(stream.topics) == 1)
         await feed.publish("last", id="last")
         page.read_again()
-        await page.when_told("publish", id="last")
+        await page.when(lambda: "last" in page.mirror.feeds[feed.name])
         self.assertEqual(page.mirror.feeds[feed.name], await feed.get_all())
         self.assertEqual(page.mirror.wrong, [])
 
@@ -196,3 +198,83 @@ class RaceTests(StreamCase):
             await peer.create_feed(other.name)
             await peer.feed(other.name).publish("two", id="2")
             await page.when(lambda: other.name in page.mirror.feeds)
+
+    async def test_gone_while_redis_is_away(self) -> None:
+        """
+        A client that comes and goes while Redis is away has nothing followed when it is back.
+        """
+        server = await self.own_server(appendonly="yes")
+        self.thoonk = await self.start_thoonk(server.url, connect_timeout=0.3)
+        feed = self.thoonk.feed(self.feed_name())
+        await feed.publish("a", id="1")
+        live = self.serve_live()
+        await server.kill()
+        page = await self.stream(f"feed={feed.name}")
+        await until(lambda: live.hub.followed._pauses)
+        page.cut()
+        await until(lambda: not live.hub.streams)
+        await server.start()
+        await until(lambda: not live.hub.followed._pauses)
+        other = await self.stream(f"feed={feed.name}")
+        await other.when_told("ready")
+        self.assertEqual((len(live.hub.followed), live.hub.counts.channels), (1, 1))
+
+    async def test_another_feed_while_asked_for(self) -> None:
+        """
+        Who knows a feed, and subscribes while another one comes in its place, is told all of that.
+        """
+        feed, slow = (self.thoonk.feed(self.feed_name()) for _ in range(2))
+        for each in (feed, slow):
+            await each.publish("old", id="0")
+        gate = Gate()
+        self.serve_live(may_read=gate)
+        before = await self.stream(f"feed={quote(feed.name)}")
+        await before.when_told("ready")
+        gate.closed.add(slow.name)
+        page = await self.socket()
+        page.mirror.take(before.mirror.log[0])
+        known = {feed.name: page.mirror.at[feed.name], slow.name: None}
+        page.send({"subscribe": {"feeds": known}, "ref": 1})
+        await until(lambda: gate.asked)
+        peer = await self.start_thoonk()
+        # So quickly that the messages of this are lost.
+        await peer.redis.execute("CLIENT", "KILL", "TYPE", "pubsub")
+        await peer.delete_feed(feed.name)
+        again = await peer.feed(feed.name)
+        for i in range(1, 6):
+            await again.publish("new", id=str(i))
+        await before.when(lambda: "5" in before.mirror.feeds.get(feed.name, ()))
+        late = await self.stream(f"feed={quote(feed.name)}", last_id="a-1-b")  # reads the history
+        await late.when_told("ready")
+        gate.open(slow.name)
+        await page.when_told("done", ref=1)
+        await again.publish("new", id="6")
+        await page.when(lambda: "6" in page.mirror.feeds[feed.name])
+        self.assertEqual(page.mirror.feeds[feed.name], await again.get_all())
+
+    async def test_ended_and_unread(self) -> None:
+        """
+        A connection that has ended is closed, also where the client does not read what it was
+        sent last.
+        """
+        self.patch(hub, "LINGER", 0.5)
+        live = self.serve_live(rate=0, heartbeat=0.5)
+        page = await self.raw()
+        taken: Any = page.transport
+        page.send(
+            b"GET /live/socket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            b"Sec-WebSocket-Version: 13\r\n\r\n"
+        )
+        await page.when(lambda raw: raw.received)
+        taken.pauseProducing()
+        (stream,) = live.hub.streams
+        transport = stream.transport
+        while not (transport.dataBuffer or transport._tempDataBuffer):
+            page.send((b"\x89\xfd\0\0\0\0" + b"x" * 125) * 200)  # each ping has its pong
+            await deferLater(self.thoonk.get_reactor(), 0.001)
+        page.send(b"\x82\x81\0\0\0\0x")  # which is no text: it ends
+        await until(lambda: stream.closed and not self.connections())
+        self.assertEqual(live.hub.ending, {})
+        taken.resumeProducing()
+        await page.when_lost()

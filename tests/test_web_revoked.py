@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from tests.helpers import until
 from tests.stream_helpers import SocketClient, StreamCase, StreamClient
+from tests.web_helpers import Raw
 from txthoonk import Thoonk
 from txthoonk.keys import REVOKE, REVOKED
-from txthoonk.web import LiveResource
+from txthoonk.web import LiveResource, WebError
 from txthoonk.web import revocations as module
+
+HANDSHAKE = (
+    b"GET /live/socket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Sec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 class RevokedTests(StreamCase):
@@ -138,6 +147,31 @@ class RevokedTests(StreamCase):
         await self.thoonk.feed("f").publish("y", id="2")
         for each in again:
             await each.when_told("publish", id="2")
+
+    async def test_while_asked_who(self) -> None:
+        """
+        Who is revoked while it is found out who they are is asked once more, and has no stream by
+        what was known before.
+        """
+        asked: list[Deferred[Any]] = []
+
+        def authenticate(request: Any) -> Deferred[Any]:
+            asked.append(Deferred())
+            return asked[-1]
+
+        live = self.serve_live(authenticate=authenticate)
+        for connect in (lambda: self.stream("feed=f"), lambda: self.raw()):
+            page: Any = await connect()
+            if isinstance(page, Raw):
+                page.send(HANDSHAKE)
+            await until(lambda: asked)
+            await live.revoke("ann")
+            asked.pop().callback("ann")
+            await until(lambda: asked)
+            asked.pop().errback(WebError(401))
+            name = "received" if isinstance(page, Raw) else "head"
+            await page.when(lambda page=page, name=name: b" 401 " in getattr(page, name))
+            self.assertEqual(live.hub.streams, {})
 
     async def test_bounded(self) -> None:
         """

@@ -264,6 +264,7 @@ class LivePattern(Mapping[str, LiveFeed]):
     def _look(self) -> Deferred[None]:
         async def look() -> None:
             names = await self._names()
+            self._others &= names
             for follower in list(self._by_channel.values()):
                 if follower.gone and follower.name not in names:
                     self._vanished(follower, False)

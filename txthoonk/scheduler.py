@@ -68,6 +68,7 @@ class Scheduler(Service):
         if self.running:
             return
         super().startService()
+        self.log.info("Firing schedules")
         self._thoonk.add_worker(self)
         self._looping = self._loop()
         self._looping.addErrback(lambda failure: failure.trap(CancelledError))

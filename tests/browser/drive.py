@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.board_helpers import runs
 from tests.browser.window import Window, browser, kill
 
 #: Whose list both drag about.
@@ -184,15 +185,10 @@ class Drive:
     def kills(self) -> None:
         """Redis, web processes and workers are killed while both go on."""
         for number, kind in enumerate(self.options.kill.split(",")):
-            pids: dict[str, int] = self.ada.page.evaluate(
-                "() => Object.fromEntries([...board.live.feed('processes').items]"
-                ".map(([name, each]) => [name, each.pid]))"
-            )
+            pids = self.pids(kind)
             self.count(f"before kill {number}")
-            for name in [each for each in pids if each.startswith(kind)]:
-                kill(pids[name])
-                if kind == "worker":
-                    break
+            for pid in pids[:1] if kind == "worker" else pids:
+                kill(pid)
             if kind == "redis":
                 self.ada.wait("() => document.querySelector('#status').dataset.state === 'away'")
             for who in self.both:
@@ -207,6 +203,21 @@ class Drive:
             self.same()
         self.count("after the kills")
         self.seen["counts then"] = dict(self.seen["counts"])
+
+    def pids(self, kind: str) -> list[int]:
+        """The processes of a kind, as the page names them; those that were just started too."""
+        deadline = time.monotonic() + 20
+        while True:
+            pids: list[int] = self.ada.page.evaluate(
+                "(kind) => [...board.live.feed('processes').items]"
+                ".filter(([name]) => name.startsWith(kind)).map(([, { pid }]) => pid)",
+                kind,
+            )
+            if all(map(runs, pids)):
+                return pids
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not all of {kind} run: {pids}")
+            time.sleep(0.05)
 
     # -- what is seen -----------------------------------------------------------------------
 
@@ -241,6 +252,7 @@ class Drive:
             window.sign_in()
             window.join("txThoonk")
             assert window.team == team
+            window.wait("() => document.querySelectorAll('.column.mine .task').length > 2")
             window.select("ada", window.tasks("ada")[0])
             window.page.wait_for_selector(".tools button.ship")
             window.picture(self.pictures, name)

@@ -56,9 +56,12 @@ def _guarded(check: Callable[[Any], Any], payload: Any) -> Any:
         return check(payload)
     except Refused:
         raise
+    except RecursionError:
+        # Without its traceback, which is very long and says no more.
+        _log.error("A shape cannot be checked: it, or the payload, goes too deep")
     except Exception:
         _log.failure("A shape cannot be checked")
-        raise Refused(422, "this payload cannot be checked", path="$") from None
+    raise Refused(422, "this payload cannot be checked", path="$")
 
 
 class TypeShape:

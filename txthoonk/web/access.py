@@ -136,7 +136,8 @@ class Access:
         Pages of the own one always may.
     :param trust_proxy: whether ``X-Forwarded-For``, ``-Proto`` and ``-Host`` are believed: only
         where a proxy in front sets them itself.
-    :param rate: how many requests and messages a user may send per second; 0: there is no limit.
+    :param rate: how many requests and messages a user may send per second, each pattern to follow
+        being one more; 0: there is no limit.
     :param burst: how many at once.
     :param max_streams: how many streams and sockets a user may have at a time, in this process.
     :param max_waiting: how many answers a user may wait for at a time, in this process.
@@ -333,6 +334,15 @@ class Access:
         :returns: 0 if they may; else how many seconds they are to wait.
         """
         return self.allowance.take(self.who(user, request), cost)
+
+    def take_patterns(self, user: Any, count: int, request: Request | str = "") -> None:
+        """Count what a user asks for by patterns: for each, the names of all feeds are read.
+
+        :raises WebError: 429, if these are too many.
+        """
+        wait = self.take(user, count, request) if count else 0
+        if wait:
+            raise too_many(wait, "too many patterns at a time")
 
     def begin_stream(self, user: Any, request: Request | str = "") -> Callable[[], None]:
         """Count a stream or socket.

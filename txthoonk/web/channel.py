@@ -22,6 +22,8 @@ __all__ = ["Channel", "Counts", "Cursor", "Message", "Stream"]
 #: How many messages a channel keeps, and of how many bytes, for those who are behind.
 MOST: Final = 1000
 LARGEST: Final = 1_000_000
+#: How many at most when it has read the history.
+FURTHEST: Final = 2 * MOST
 #: What all channels of a process keep at most, about: bytes.
 ALL: Final = 64_000_000
 #: What each may keep in any case.
@@ -187,7 +189,8 @@ class Channel:
     def _restart(self, reason: str) -> None:
         """Events are missing: everybody gets what is there."""
         assert self.live is not None
-        self.last += 1
+        # Whatever is read of the history has other numbers than what was there before.
+        self.last += 1 + FURTHEST
         self.at = self._before = pack_place(self.live.position)
         self._messages = self._state = self._lost = self._index = None
         self._first, self._kept, self._resumed = self.last + 1, 0, False
@@ -330,7 +333,7 @@ class Channel:
             for event, position in reversed(older):
                 at = pack_place(position)
                 message = Message(encode_message(message_of(event, at)), at)
-                if self._kept + len(message.text) > limit or len(messages) >= 2 * MOST:
+                if self._kept + len(message.text) > limit or len(messages) >= FURTHEST:
                     self._before = at
                     break
                 messages.appendleft(message)

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txthoonk._deferred import first_failure, ignore
-from txthoonk.errors import ConnectionFailed, NotConnected, ThoonkError
 from txthoonk.messages import deleted
 from txthoonk.positions import read_place
 from txthoonk.serializers import Serializer
 from txthoonk.service import Thoonk
 from txthoonk.web.channel import Channel, Counts, Cursor, Message
+from txthoonk.web.followed import Followed
 from txthoonk.web.stream import PART, ClientStream
-from txthoonk.web.topics import FeedTopic, Key, PatternTopic, Topic, keys_of, refused, why_not
+from txthoonk.web.topics import FeedTopic, Key, PatternTopic, Topic, keys_of, refused
 
 __all__ = ["Hub", "Reader"]
 
 #: Seconds for which a feed is followed that nobody looks at any more: pages are loaded again.
 LINGER: Final = 10.0
-
-#: Seconds between two tries to follow something while Redis is away.
-AGAIN: Final = 0.5
 
 #: Seconds between two ticks of the clock that all heartbeats share.
 TICK: Final = 1.0
@@ -80,14 +77,17 @@ class Hub:
         self._heartbeat = heartbeat
         self._patience = patience
         self._reactor: Any = thoonk.get_reactor()
-        self._topics: dict[Key, Topic] = {}
+        self.followed = Followed(self)
         self._beats = LoopingCall(self._beat)
         self._beats.clock = self._reactor
         self._round: list[ClientStream] = []
         #: Who is sent something at the end of this turn of the reactor.
         self._holding: list[ClientStream] = []
-        self._is_cut = self._stopped = False
-        self._pauses: dict[Deferred[None], None] = {}
+        #: Who was sent the last that there is, and since when that is on its way.
+        self.ending: dict[ClientStream, float] = {}
+        #: How often somebody's streams were ended since their rights had changed.
+        self._ends = 0
+        self._is_cut = False
         thoonk.call_when_cut(self._cut)
         thoonk.call_when_heard_again(self._heard_again)
 
@@ -115,18 +115,36 @@ class Hub:
             channel.streams.pop(stream, None)
         stream.channels = {}
         for topic in list(stream.topics):
-            self._release(topic, stream)
+            self.followed.release(topic, stream)
         stream.topics = {}
+
+    async def admit(self, admit: Callable[[], Awaitable[Any]]) -> Any:
+        """Who comes; asked again if rights have changed while that was found out.
+
+        :param admit: says who.
+        """
+        while True:
+            ends = self._ends
+            user = await admit()
+            if ends == self._ends:
+                return user
 
     def end(self, user_id: str, last: Mapping[str, Any] | None = None) -> int:
         """End the streams of a user; says how many there were.
 
         :param last: what they are told before.
         """
+        self._ends += 1
         mine = [each for each in self.streams if each.user_id == user_id]
         for stream in mine:
             stream.close(b"" if last is None else stream.answer(last))
         return len(mine)
+
+    def end_all(self) -> None:
+        """End the streams of all users."""
+        self._ends += 1
+        for stream in list(self.streams):
+            stream.close()
 
     def stop(self) -> None:
         """End all streams, and follow nothing any more."""
@@ -134,24 +152,19 @@ class Hub:
         self.thoonk.call_no_more(self._heard_again)
         if self._beats.running:
             self._beats.stop()
-        self._stopped = True
         for stream in list(self.streams):
             stream.close()
-        for pause in list(self._pauses):
-            pause.cancel()
-        for topic in list(self._topics.values()):
-            self._forget(topic)
+        self.followed.stop()
 
     def _beat(self) -> None:
         now = self.now()
         if not self._round:
             self._round = list(self.streams)
-            for topic in list(self._topics.values()):
-                if not topic.streams and now - topic.unused_since > LINGER:
-                    self._forget(topic)
-                for channel in topic.channels.values():
-                    channel.forget_state()
-            if not self._round and not self._topics:
+            self.followed.tidy(now - LINGER)
+            for stream in [each for each, at in self.ending.items() if now - at > LINGER]:
+                del self.ending[stream]
+                stream.transport.abortConnection()  # it does not read
+            if not (self._round or self.followed or self.ending):
                 self._beats.stop()
         for _ in range(int(len(self.streams) * TICK / self._heartbeat) + 1):
             if not self._round:
@@ -171,7 +184,7 @@ class Hub:
             self._is_cut = False
             waiting = [
                 channel.live.when_synced().addErrback(ignore)  # one may have ended meanwhile
-                for topic in self._topics.values()
+                for topic in self.followed
                 for channel in topic.channels.values()
                 if channel.live is not None
             ]
@@ -200,20 +213,19 @@ class Hub:
         holding = self._holding
         was_idle = not holding
         made: dict[Any, bytes] = {}
-        cursor = channel.last - 1
+        cursor, is_large = channel.last - 1, len(message.text) > PART
         for stream in tuple(channel.streams):
             behind = stream.behind
             if behind is not None:
                 if channel not in behind:
                     behind[channel] = cursor
                 continue
+            if is_large:
+                stream.fall_behind(channel, cursor)
+                continue
             data = made.get(stream.group)
             if data is None:
                 data = made[stream.group] = stream.data(channel, message)
-                if len(data) > PART:
-                    del made[stream.group]
-                    stream.fall_behind(channel, cursor)
-                    continue
             held = stream.held
             if not held:
                 stream.held = data
@@ -280,7 +292,7 @@ class Hub:
         for key in keys_of(feeds, patterns):
             for asked in stream.asked or ():
                 asked.discard(key)
-            topic = self._topics.get(key)
+            topic = self.followed.get(key)
             if topic is None or topic not in stream.topics:
                 continue
             del stream.topics[topic]
@@ -292,7 +304,7 @@ class Hub:
                         if name in other.channels:
                             Deferred.fromCoroutine(self._join_other(stream, other, name, at))
                             break
-            self._release(topic, stream)
+            self.followed.release(topic, stream)
 
     async def _join_other(self, stream: ClientStream, topic: Topic, name: str, at: str) -> None:
         channel = topic.channels[name]
@@ -307,7 +319,7 @@ class Hub:
         if not await self._reader.may_read(stream.user, name):
             stream.say(refused("feed", name, 403, "you may not read this feed"))
             return []
-        topic = await self._open(stream, (FeedTopic, name), asked)
+        topic = await self.followed.open(stream, (FeedTopic, name), asked)
         if topic is None:
             return []
         channel = topic.channels[name]
@@ -322,7 +334,7 @@ class Hub:
         if not await self._reader.may_follow(stream.user, glob):
             stream.say(refused("pattern", glob, 403, "you may not follow this pattern"))
             return []
-        topic = await self._open(stream, (PatternTopic, glob), asked)
+        topic = await self.followed.open(stream, (PatternTopic, glob), asked)
         if topic is None:
             return []
         finding = [
@@ -361,58 +373,6 @@ class Hub:
         is_there = topic.channels.get(channel.name) is channel
         if allowed and is_there and channel.name not in stream.channels:
             stream.join([(channel, "")])
-
-    # -- what is followed -------------------------------------------------------------------
-
-    async def _open(self, stream: ClientStream, key: Key, asked: set[Key]) -> Topic | None:
-        """Have something followed for a client; None where that cannot be, which it is told."""
-        if stream.closed or key not in asked:
-            return None  # it has gone meanwhile, or unsubscribed
-        kind, name = key
-        what = "feed" if kind is FeedTopic else "pattern"
-        topic = self._topics.get(key)
-        if topic is None:
-            topic = self._topics[key] = kind(self, name)
-        topic.streams[stream] = None
-        stream.topics[topic] = None
-        try:
-            await self._opened(stream, topic)
-        except (ThoonkError, ValueError) as error:
-            if stream.topics.pop(topic, False) is None:
-                self._release(topic, stream)
-            stream.say(refused(what, name, *why_not(error)))
-            return None
-        return topic if topic in stream.topics else None  # closed, or unsubscribed meanwhile
-
-    async def _opened(self, stream: ClientStream, topic: Topic) -> None:
-        """Wait until it is followed, also while Redis is away: not every client asks twice."""
-        while True:
-            try:
-                await topic.opened()
-                return
-            except ConnectionFailed:
-                if self._stopped or topic not in stream.topics:
-                    raise
-            pause: Deferred[None] = deferLater(self._reactor, AGAIN)
-            self._pauses[pause] = None
-            try:
-                await pause
-            except CancelledError:
-                raise NotConnected("stopped") from None
-            finally:
-                del self._pauses[pause]
-
-    def _release(self, topic: Topic, stream: ClientStream) -> None:
-        topic.streams.pop(stream, None)
-        if not topic.streams:
-            topic.unused_since = self.now()
-            if topic.failed:
-                self._forget(topic)
-
-    def _forget(self, topic: Topic) -> None:
-        if self._topics.get(topic.key) is topic:
-            del self._topics[topic.key]
-        topic.stop()
 
 
 def _place(at: str | None) -> str:

@@ -75,7 +75,7 @@ class LiveResource(JsonResource):
             self._calls = Calls(access, actions, thoonk, longest_wait)
             self.putChild(b"actions", ActionsResource(self._calls))
             self.putChild(b"can", CanResource(self._calls))
-        self._revocations = Revocations(thoonk, self._revoked, self._end_all)
+        self._revocations = Revocations(thoonk, self._revoked, self.hub.end_all)
         self._revocations.start()
 
     async def _command(
@@ -101,10 +101,6 @@ class LiveResource(JsonResource):
     def _revoked(self, user_id: str, is_new: bool) -> None:
         """Somebody's rights have changed; if not just now, they may have been given back."""
         self.hub.end(user_id, REVOKED if is_new else None)
-
-    def _end_all(self) -> None:
-        for stream in list(self.hub.streams):
-            stream.close()
 
     def stop(self) -> None:
         """End all streams, and follow nothing any more."""

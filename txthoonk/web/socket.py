@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from io import StringIO
 from typing import Any, Final
 
 import msgspec
@@ -64,7 +65,7 @@ class Socket(ClientStream):
         self._connection: Connection | None = None
         self._resource = resource
         #: The parts of a message that has not come to its end.
-        self._text: list[str] | None = None
+        self._text: StringIO | None = None
         self._text_size = 0
         #: Actions and questions that are not answered.
         self._asked: set[Deferred[None]] | None = None
@@ -99,12 +100,12 @@ class Socket(ClientStream):
             if self._text_size > self._resource.max_message:
                 self.end(1009, "the message is too large")
             elif event.message_finished:
-                text = "".join((*(self._text or ()), event.data))
+                text = event.data if self._text is None else self._text.getvalue() + event.data
                 self._text, self._text_size = None, 0
                 self._message(text)
             else:
-                self._text = self._text or []
-                self._text.append(event.data)
+                self._text = self._text or StringIO()  # a list of small texts is many times that
+                self._text.write(event.data)
         elif isinstance(event, Ping):
             self._reply(pong(bytes(event.payload)))
         elif isinstance(event, CloseConnection):
@@ -160,6 +161,7 @@ class Socket(ClientStream):
             there = {each.key for each in self.topics}.union(*(self.asked or ()))
             if len(there.union(keys_of(feeds, patterns))) > resource.most:
                 raise WebError(400, f"at most {resource.most} feeds and patterns on a socket")
+            resource.access.take_patterns(self.user, len(patterns), self.address)
             await self.hub.subscribe(self, feeds, patterns)
             self.say_then({"type": "done", "ref": ref})
         elif "unsubscribe" in message:
@@ -228,7 +230,7 @@ class SocketResource(JsonResource):
 
     async def get(self, request: Request) -> None:
         """Become a WebSocket."""
-        user = await self.access.admit(request)
+        user = await self._hub.admit(lambda: self.access.admit(request))
         handshake = H11Handshake(ConnectionType.SERVER)
         headers = [
             (name, value)

@@ -121,6 +121,7 @@ class ClientStream:
     def connectionLost(self, reason: Failure) -> None:
         """The client is gone."""
         self._end()
+        self.hub.ending.pop(self, None)
 
     def _drop(self, data: bytes) -> None:
         """There is no connection."""
@@ -149,6 +150,7 @@ class ClientStream:
         self._end()
         transport.unregisterProducer()
         if clear:
+            self.hub.ending[self] = self.hub.now()
             transport.loseConnection()
         else:
             transport.abortConnection()

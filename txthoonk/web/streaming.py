@@ -42,7 +42,7 @@ class StreamResource(JsonResource):
 
     async def get(self, request: Request) -> None:
         """Begin to stream."""
-        user = await self.access.admit(request)
+        user = await self._hub.admit(lambda: self.access.admit(request))
         feeds = [name_of(each) for each in dict.fromkeys(request.args.get(b"feed", ()))]
         globs = [
             name_of(each, "pattern") for each in dict.fromkeys(request.args.get(b"pattern", ()))
@@ -51,6 +51,7 @@ class StreamResource(JsonResource):
             raise WebError(400, "name what to follow: ?feed=NAME or ?pattern=GLOB")
         if len(feeds) + len(globs) > self._most:
             raise WebError(400, f"at most {self._most} feeds and patterns in a stream")
+        self.access.take_patterns(user, len(globs), request)
         is_one = len(feeds) == 1 and not globs
         places = _places(request, feeds[0] if is_one else None)
         end = self.access.begin_stream(user, request)
