@@ -12,6 +12,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.web.server import Site
 
+from tests.helpers import until
 from tests.test_web_calls import CallsCase
 from tests.tls import make_certificate
 from txthoonk.web import limit_requests
@@ -34,7 +35,9 @@ class CurlTests(CallsCase):
         self.certificate, key = make_certificate(self)
         spoken = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={self.certificate}"
         site = limit_requests(Site(self.live), max_body=100_000)
-        port = await serverFromString(reactor, spoken).listen(site)
+        port: Any = await serverFromString(reactor, spoken).listen(site)
+        at = port.getHost().port
+        self.addCleanup(lambda: Deferred.fromCoroutine(until(lambda: not self.connections(at))))
         self.addCleanup(port.stopListening)
         self.at = f"https://localhost:{port.getHost().port}"
 

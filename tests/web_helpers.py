@@ -100,7 +100,7 @@ class WebTestCase(ThoonkTestCase):
         real: Any = reactor
         port = real.listenTCP(0, site, interface="127.0.0.1")
 
-        self.addCleanup(lambda: Deferred.fromCoroutine(until(lambda: not self.connections(port))))
+        self.addCleanup(lambda: Deferred.fromCoroutine(until(lambda: not self.connections(number))))
         self.addCleanup(port.stopListening)
         number: int = port.getHost().port
         return number
@@ -111,7 +111,8 @@ class WebTestCase(ThoonkTestCase):
 
         real: Any = reactor
         there = {*real.getReaders(), *real.getWriters()}
-        return [e for e in there if isinstance(e, Server) and port in (None, e.server)]
+        mine = [each for each in there if isinstance(each, Server)]
+        return [each for each in mine if port in (None, each.getHost().port)]
 
     def serve(self, resource: IResource, change: Callable[[Site], object] = bool) -> str:
         """Serve a resource; gives the URL of the root."""
