@@ -23,7 +23,7 @@ CLAIMED: Final = (
 
 def of_other(commands: tuple[Command, ...]) -> tuple[Command, ...]:
     """Commands that prepare the feed that is changed."""
-    return tuple((verb, f"changed_{key}", *rest) for verb, key, *rest in commands)  # type: ignore[misc]
+    return tuple((verb, f"changed_{key}", *rest) for verb, key, *rest in commands)  # type: ignore[misc]  # the parts are of a sample, whose types differ
 
 
 #: ``c`` is claimed, and a feed or a sorted feed is at revision 7.

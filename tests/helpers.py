@@ -112,7 +112,7 @@ class ThoonkTestCase(RedisTestCase):
         redis = await connect(self.endpoint(url), RedisSubscriber)
         self.addCleanup(redis.close)
         # As 0.1's users do, whatever the type checker says of it.
-        redis.patternMessageReceived = lambda _, channel, payload: heard.append(  # type: ignore[method-assign]
+        redis.patternMessageReceived = lambda _, channel, payload: heard.append(  # type: ignore[method-assign]  # a recorder in its place
             (channel.decode(), payload)
         )
         await redis.psubscribe(*(pattern.encode() for pattern in patterns))

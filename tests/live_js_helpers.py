@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import textwrap
 from itertools import count
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
-from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SkipTest
 
 from tests.helpers import ThoonkTestCase
+from tests.node import node_with
 
 __all__ = ["MODULE", "Browser", "BrowserCase", "JavaScriptError"]
 
@@ -34,22 +32,7 @@ async def installed() -> str:
 
     :raises SkipTest: if node, or a package, cannot be had here.
     """
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        raise SkipTest("there is no node, or no npm, on this machine")
-    version, _, _ = await getProcessOutputAndValue(node, ["--version"], env=None)
-    if int(version.decode().lstrip("v").partition(".")[0]) < 18:
-        raise SkipTest(f"node is {version.decode().strip()}, older than the 18 that is needed")
-    mark = FOLDER / "node_modules" / ".package-lock.json"
-    lock = FOLDER / "package-lock.json"
-    if not mark.exists() or mark.stat().st_mtime < lock.stat().st_mtime:
-        out, err, status = await getProcessOutputAndValue(
-            npm, ["ci", "--no-audit", "--no-fund"], env=os.environ, path=str(FOLDER)
-        )
-        if status:
-            raise SkipTest(f"npm cannot install what is needed: {(out + err).decode()[-500:]}")
-        mark.touch()
-    return node
+    return await node_with(FOLDER)
 
 
 class Browser(ProcessProtocol):

@@ -128,7 +128,7 @@ class _Client(Protocol):
             else:
                 self._looks.append((look, done))
 
-    def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008
+    def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008  # Twisted's own default
         """The connection has ended."""
         self.lost = True
         self._look()

@@ -129,7 +129,7 @@ class AnswerTests(ActionTestCase):
         self.assertNotEqual(one, job_id({"id": "a:b"}, "b"))
         for id in ("", "x" * 201, "a\0", "a\n", "\ud800", 7):
             with self.assertRaises(Refused):
-                job_id("a", id)  # type: ignore[arg-type]
+                job_id("a", id)  # type: ignore[arg-type]  # wrong on purpose
 
     async def test_elsewhere(self) -> None:
         """A process without the code puts an action, and asks who may, once a worker is there."""
@@ -156,7 +156,7 @@ class AnswerTests(ActionTestCase):
         with self.assertRaises(TypeError):
             self.actions.action("x", authorize=lambda: True)
         with self.assertRaises(TypeError):
-            self.actions.action("x", authorize=True)  # type: ignore[arg-type]
+            self.actions.action("x", authorize=True)  # type: ignore[arg-type]  # wrong on purpose
         with self.assertRaises(TypeError):
             ActionWorker(self.thoonk, self.actions, processes=2)
 
@@ -277,7 +277,7 @@ class SeveralTests(ActionTestCase):
             answer = await self.actions.do(self.thoonk, "me", id, {})
             self.assertEqual(answer["code"], 404)
         # A schema that nobody can check here: its worker will.
-        entry = '{"feed": "%s", "schema": {"type": "nonsense"}}' % self.group  # noqa: UP031
+        entry = '{"feed": "%s", "schema": {"type": "nonsense"}}' % self.group  # noqa: UP031  # braces are JSON here
         await registry.publish(entry, id="e")
         answer = await self.actions.do(self.thoonk, "me", "e", {}, timeout=0.05)
         self.assertEqual(answer["code"], 202)

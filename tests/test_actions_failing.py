@@ -159,7 +159,7 @@ class FailingTests(ActionTestCase):
         """A refusal has a code of those that say whose fault it is."""
         for code in (200, 399, 500, True, "403", 403.0):
             with self.assertRaises(ValueError):
-                Refused(code, "x")  # type: ignore[arg-type]
+                Refused(code, "x")  # type: ignore[arg-type]  # wrong on purpose
 
     async def test_stop(self) -> None:
         """A worker that stops gives back what it has not done; another one does it."""

@@ -323,7 +323,7 @@ class ShapeTests(SynchronousTestCase):
             self.assertEqual(self.path(shape, {"changes": {}}), "$")
         for wrong in ("title", [1]):
             with self.assertRaises(TypeError):
-                Editable(TypeShape(Edit), wrong)  # type: ignore[arg-type]
+                Editable(TypeShape(Edit), wrong)  # type: ignore[arg-type]  # wrong on purpose
         with self.assertRaises(TypeError):
             make_shape(Edit, SCHEMA, None, {})
 

@@ -74,7 +74,7 @@ class DemoTests(SynchronousTestCase):
             with closing(http.client.HTTPConnection(host, timeout=20)) as connection:
                 connection.request(method, path, body or None, form)
                 answer = connection.getresponse()
-                answer.text = answer.read().decode()  # type: ignore[attr-defined]
+                answer.text = answer.read().decode()  # type: ignore[attr-defined]  # kept with the answer
                 return answer
 
         self.assertIn("there is no password", " ".join(get("/").text.split()))

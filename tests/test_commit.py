@@ -199,8 +199,8 @@ class CommitTests(CommitCase):
         theirs = (await self.start_thoonk()).feed(feed.name)
         nonsense: tuple[tuple[type[Exception], Callable[[], Any]], ...] = (
             (TypeError, lambda: self.claim.commit("change")),  # type: ignore[arg-type]  # that is tested
-            (TypeError, lambda: self.claim.commit(feed.publish)),  # type: ignore[arg-type]
-            (TypeError, lambda: of.expect(1, 5)),  # type: ignore[arg-type]
+            (TypeError, lambda: self.claim.commit(feed.publish)),  # type: ignore[arg-type]  # wrong on purpose
+            (TypeError, lambda: of.expect(1, 5)),  # type: ignore[arg-type]  # wrong on purpose
             (TypeError, lambda: of.publish(7)),
             (ValueError, lambda: of.expect(-1)),
             (ValueError, lambda: of.expect(True)),

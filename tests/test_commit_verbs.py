@@ -95,7 +95,7 @@ class VerbTests(CommitCase):
         if feed.TYPE == "feed":
             times = [float(await run("ZSCORE", keys.ids, id)) for id in ids]
             now = int((await run("TIME"))[0]) * 1000
-            scores = [(abs(now - time) < 60_000, a < time) for a, time in zip([0.0, *times], times)]  # noqa: B905
+            scores = [(abs(now - time) < 60_000, a < time) for a, time in zip([0.0, *times], times)]  # noqa: B905  # one is longer by the 0.0 before
         history = [re.sub("feed='[^']*'", "", str(event)) for event in await feed.history(0)]
         types = {key.replace(feed.name, "") for key in await self.keys_of(feed.name)}
         return {

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.utils import getProcessOutputAndValue
-from twisted.trial.unittest import SkipTest
 
 from tests.conformance_helpers import RunCase
+from tests.node import node_with
 from txthoonk.conformance.protocol import DriverFailed
 from txthoonk.conformance.runner import Report
 from txthoonk.conformance.table import table
@@ -35,21 +33,7 @@ async def installed() -> str:
 
     :raises SkipTest: if node, or the package, cannot be had here.
     """
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        raise SkipTest("there is no node, or no npm, on this machine")
-    version, _, _ = await getProcessOutputAndValue(node, ["--version"], env=None)
-    if int(version.decode().lstrip("v").partition(".")[0]) < 18:
-        raise SkipTest(f"node is {version.decode().strip()}, older than the 18 that redis needs")
-    mark = FOLDER / "node_modules" / ".package-lock.json"
-    lock = FOLDER / "package-lock.json"
-    if not mark.exists() or mark.stat().st_mtime < lock.stat().st_mtime:
-        out, err, status = await getProcessOutputAndValue(
-            npm, ["ci", "--no-audit", "--no-fund"], env=os.environ, path=str(FOLDER)
-        )
-        if status:
-            raise SkipTest(f"npm cannot install redis here: {(out + err).decode()[-500:]}")
-        mark.touch()
+    node = await node_with(FOLDER)
     return shlex.join([node, str(FOLDER / "driver.js")])
 
 

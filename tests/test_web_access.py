@@ -50,7 +50,7 @@ class OriginTests(SynchronousTestCase):
     def refused(self, tested: Access, request: Ask) -> bool:
         """Whether a request is refused for its origin."""
         try:
-            tested.check_origin(request)  # type: ignore[arg-type]
+            tested.check_origin(request)  # type: ignore[arg-type]  # a request without a connection
         except WebError as error:
             self.assertEqual(error.code, 403)
             return True
@@ -130,7 +130,7 @@ class OriginTests(SynchronousTestCase):
         self.assertTrue(self.refused(access(), ask))
         trusting = access(trust_proxy=True)
         self.assertFalse(self.refused(trusting, ask))
-        self.assertEqual(trusting.who(None, ask), "address 5.6.7.8")  # type: ignore[arg-type]
+        self.assertEqual(trusting.who(None, ask), "address 5.6.7.8")  # type: ignore[arg-type]  # a request without a connection
 
     def test_wrong_settings(self) -> None:
         """
@@ -167,9 +167,9 @@ class HookTests(SynchronousTestCase):
             return await succeed({"id": 7})
 
         for hook in (lambda _: {"id": 7}, lambda _: succeed({"id": 7}), later):
-            user = self.result(access(authenticate=hook).user(Ask()))  # type: ignore[arg-type]
+            user = self.result(access(authenticate=hook).user(Ask()))  # type: ignore[arg-type]  # a request without a connection
             self.assertEqual(user, {"id": 7})
-        self.assertIsNone(self.result(access().user(Ask())))  # type: ignore[arg-type]
+        self.assertIsNone(self.result(access().user(Ask())))  # type: ignore[arg-type]  # a request without a connection
 
     def test_refused_user(self) -> None:
         """
@@ -188,7 +188,7 @@ class HookTests(SynchronousTestCase):
             def hook(request: Any, raised: Exception = raised) -> Any:
                 raise raised
 
-            error = self.error(access(authenticate=hook).user(Ask()))  # type: ignore[arg-type]
+            error = self.error(access(authenticate=hook).user(Ask()))  # type: ignore[arg-type]  # a request without a connection
             self.assertEqual((error.code, error.error), (code, text))
             self.assertEqual("WWW-Authenticate" in error.headers, code == 401)
         self.assertEqual(error.answer, {"code": 403, "error": "not today", "until": 9})
@@ -202,7 +202,7 @@ class HookTests(SynchronousTestCase):
             def broken(request: Any, wrong: Exception = wrong) -> Any:
                 raise wrong
 
-            error = self.error(access(authenticate=broken).user(Ask()))  # type: ignore[arg-type]
+            error = self.error(access(authenticate=broken).user(Ask()))  # type: ignore[arg-type]  # a request without a connection
             self.assertEqual(error.code, 500)
             self.assertNotIn("secret", str(error.answer))
             self.assertEqual(len(self.flushLoggedErrors(type(wrong))), 1)
@@ -319,7 +319,7 @@ class LimitTests(SynchronousTestCase):
         tested = access(trust_proxy=True)
 
         def who(address: str) -> str:
-            return tested.who(None, Ask(x_forwarded_for=address))  # type: ignore[arg-type]
+            return tested.who(None, Ask(x_forwarded_for=address))  # type: ignore[arg-type]  # a request without a connection
 
         self.assertNotEqual(who("1.2.3.4"), who("1.2.3.5"))
         self.assertEqual(who("2001:db8::1"), who("2001:db8::ffff:1"))

@@ -73,7 +73,7 @@ class Pages(Protocol):
                 self.ended.append(event.stream_id)
         self.flush()
 
-    def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008
+    def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008  # Twisted's own default
         """The connection has ended."""
         self.ended.append(0)
 

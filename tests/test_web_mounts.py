@@ -93,11 +93,11 @@ class MountTests(StreamCase):
         app: Any = Klein()
         live = self.make()
 
-        @app.route("/live", branch=True)  # type: ignore[untyped-decorator]
+        @app.route("/live", branch=True)  # type: ignore[untyped-decorator]  # klein's has no types
         def mounted(request: Any) -> IResource:
             return live
 
-        @app.route("/form", methods=["POST"])  # type: ignore[untyped-decorator]
+        @app.route("/form", methods=["POST"])  # type: ignore[untyped-decorator]  # klein's has no types
         def form(request: Any) -> bytes:
             answer: bytes = request.args[b"a"][0]
             return answer

@@ -76,7 +76,7 @@ class Raw(Protocol):
         self.received += data
         self._look()
 
-    def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008
+    def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008  # Twisted's own default
         """The other side has closed."""
         self.lost = True
         self._look()

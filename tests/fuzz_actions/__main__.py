@@ -24,7 +24,7 @@ GROUP = "fuzzed"
 
 def tell(text: str) -> None:
     """Print a line at once."""
-    print(text, flush=True)  # noqa: T201
+    print(text, flush=True)  # noqa: T201  # a program talks to the terminal
 
 
 def parse() -> argparse.Namespace:

@@ -42,7 +42,7 @@ def make_rule(authorize: Any) -> Rule:
     if len(wanted) == 2:
         return lambda act: authorize(act.user, act.payload)
     if len(wanted) == 1:
-        return authorize  # type: ignore[no-any-return]
+        return authorize  # type: ignore[no-any-return]  # the application's hook
     raise TypeError(f"a rule takes an act, or a user and a payload: {authorize!r} does not")
 
 

@@ -161,7 +161,7 @@ class _Timed(HTTPChannel):
         self._arrived()
         super().allContentReceived()
 
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted gives it a default
         """The client has gone."""
         self._arrived()
         super().connectionLost(reason)
