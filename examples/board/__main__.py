@@ -20,6 +20,10 @@ def main() -> int:
     parser.add_argument("--host", help="127.0.0.1 if not given; 0.0.0.0 lets telephones in")
     parser.add_argument("--check", action="store_true", help="use it without a browser, and end")
     options = parser.parse_args()
+    if options.port and not (options.port.isdigit() and int(options.port) < 65536):
+        parser.error(f"a port is a number up to 65535, not {options.port!r}")
+    if options.imported and not os.access(options.imported, os.R_OK):
+        parser.error(f"there is no file to import, or it cannot be read: {options.imported}")
     for name, value in (("PORT", options.port), ("HOST", options.host)):
         if value:
             os.environ[name] = value
