@@ -22,8 +22,6 @@ def main() -> int:
     options = parser.parse_args()
     if options.port and not (options.port.isdigit() and int(options.port) < 65536):
         parser.error(f"a port is a number up to 65535, not {options.port!r}")
-    if options.imported and not os.access(options.imported, os.R_OK):
-        parser.error(f"there is no file to import, or it cannot be read: {options.imported}")
     for name, value in (("PORT", options.port), ("HOST", options.host)):
         if value:
             os.environ[name] = value
