@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet import reactor as global_reactor
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from tests.helpers import until
@@ -18,7 +20,10 @@ from tests.trials.cuts import (
     lengths,
 )
 from tests.trials.scene import Scene, Subject
+from txthoonk.events import FeedDeleted, Resync
 from txthoonk.following import Follower
+
+reactor: Any = global_reactor
 
 
 class CutCase(TestCase):
@@ -101,6 +106,38 @@ class KindTests(CutCase):
         """
         for kind in KINDS:
             self.assertTrue(hasattr(self, f"test_{kind.replace('-', '_')}"), kind)
+
+
+class LateTests(CutCase):
+    """Messages that come later than replies that were sent after them."""
+
+    async def test_deleted(self) -> None:
+        """
+        A follower that has read that its feed is gone waits to be told who says so.
+        """
+        for subject in await self.begin(4):
+            self.scene.messages.stall()
+            await self.scene.ours.delete_feed(subject.name)
+            synced = subject.live.when_synced()  # it looks
+            await deferLater(reactor, 0.1)
+            self.scene.messages.resume()
+            await synced
+            self.assertEqual(subject.heard, [FeedDeleted(subject.name)])
+            self.assertEqual(len(subject.live), 0)
+
+    async def test_deleted_and_cut(self) -> None:
+        """
+        What is lost with the connection nobody waits for.
+        """
+        [subject] = await self.begin(1)
+        self.scene.messages.stall()
+        await self.scene.ours.delete_feed(subject.name)
+        synced = subject.live.when_synced()
+        await deferLater(reactor, 0.1)
+        self.scene.messages.reset()
+        self.scene.messages.resume()
+        await synced
+        self.assertEqual(subject.heard, [Resync(subject.name, "deleted", 0)])
 
 
 class TokenTests(CutCase):

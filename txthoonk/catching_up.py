@@ -61,11 +61,11 @@ class CatchingUp(Working):
             raise
         if self.stopped:
             return
-        deleted, self._deleted = self._deleted, False
         if not state.exists or state.kind in NOT_FEEDS:
-            await self._forget(state)
-            self._vanish(deleted, state.kind in NOT_FEEDS)
-        elif state.lost:
+            await self._vanish(state, state.kind in NOT_FEEDS)
+            return
+        deleted, self._deleted = self._deleted, False
+        if state.lost:
             await self._read_anew(state.lost)
         else:
             self._seen = True
@@ -141,8 +141,7 @@ class CatchingUp(Working):
         except (FeedDoesNotExist, WrongFeedType):
             if not self._has_copy:
                 raise
-            await self._forget(await reading.read())
-            self._vanish(self._deleted)
+            await self._vanish(await reading.read())
             return
         except BaseException:
             self._inbox.overflown = overflown
@@ -219,12 +218,17 @@ class CatchingUp(Working):
             with suppress(OutOfMemory, PermissionDenied, ReadOnly):  # others may
                 await forget(self._place.redis, [encode(state.epoch)])
 
-    def _vanish(self, told: bool, is_other: bool = False) -> None:
+    async def _vanish(self, state: State, is_other: bool = False) -> None:
         """The feed is gone.
 
-        :param told: whether somebody said so.
         :param is_other: whether something that cannot be followed has its name.
         """
+        await self._forget(state)
+        if self._seen and not (self._gone or self._deleted):
+            await self._place.heard()  # who says so may be heard later than read
+        if self.stopped:
+            return
+        told = self._deleted
         self._unsure, self._deleted, self._buffer = self._stale, False, None
         self._suspects, self._doubt = None, ""
         dropped, self._inbox.overflown = self._inbox.overflown, False

@@ -72,6 +72,14 @@ class Hub:
         """Whether it has a connection."""
         return self._connection is not None
 
+    def heard(self) -> Deferred[Any]:
+        """Fires when every message that was published before has come.
+
+        :raises ConnectionFailed: (as a failure) if the connection broke, or there is none.
+        """
+        connection = self._connection
+        return fail(self._lost()) if connection is None else connection.execute("PING")
+
     def attach(self, connection: RedisSubscriber) -> Deferred[Any]:
         """Use this connection from now on.
 

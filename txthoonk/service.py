@@ -107,6 +107,7 @@ class Thoonk(Listening, Service):
             reactor, self._make, self._prepare, connect_timeout, max_pending
         )
         self._hub = Hub(self.get_reactor, connect_timeout, self._no_messages)
+        self.heard = self._hub.heard
         self._handlers = Handlers(self._hub, self.dialect)
         self._followers = Followers(self, self._hub, check_interval)
         #: What was registered with :meth:`register_object` and :meth:`register_interface`.

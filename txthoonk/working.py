@@ -48,6 +48,10 @@ class Place(Protocol):
     def redis(self) -> Connection:
         """Where commands go."""
 
+    @property
+    def heard(self) -> Callable[[], Deferred[Any]]:
+        """Says when all messages that were published before have come."""
+
     def get_reactor(self) -> Any:
         """The reactor."""
 
