@@ -115,7 +115,8 @@ class BrowserTests(TestCase):
         seen = await deferToThread(drive, "tests.browser.storm", url, *options)
         (folder / "seen.json").write_text(json.dumps(seen, indent=1))
         self.assertEqual(seen["answered"], {"200": ACTIONS})
-        self.assertLess(median(seen["drags"]), 2.0, seen["drags"])
+        # Other tests, and two browsers' pages, are on the same processors.
+        self.assertLess(median(seen["drags"]), 5.0, seen["drags"])
         self.assertEqual((seen["errors"], seen["marks"]), ([], [True, True]))
         self.assertEqual(seen["shown"][0], seen["shown"][1])
         await self._same_as_redis(self._thoonk(redis), seen["team"], seen["shown"][0])

@@ -60,6 +60,8 @@ class FeedRecord:
         self.last = ("", 0)
         self.ids: list[str] = []
         self.items: dict[str, str] = {}
+        #: All ids that have been there since the record began.
+        self.known: set[str] = set()
         #: Whether ``ids`` and ``items`` can be known from the changes alone.
         self.certain = is_whole
         self.deletes = 0
@@ -73,6 +75,7 @@ class FeedRecord:
     def begin(self, ids: list[str], items: dict[str, str]) -> None:
         """What is there when the record begins, or goes on."""
         self.ids, self.items, self.certain = list(ids), dict(items), self.is_whole
+        self.known = set(ids)
 
     def deleted(self) -> None:
         """The feed was deleted; of what is there after, others may know from before."""
@@ -111,7 +114,11 @@ class FeedRecord:
         if self.certain:
             before = list(self.ids), self.items.get(id)
             self.apply(change)
-            if adopted and before == (self.ids, self.items.get(id)):
+            # Who read the feed while it had an item that nobody had adopted yet knows of it, and
+            # has to be told that it is gone.
+            was_read = change.verb == "retract" and id not in self.known
+            self.known.add(id)
+            if adopted and not was_read and before == (self.ids, self.items.get(id)):
                 self.mistaken.append(f"{self.name}: adopted what was there already: {change}")
             self.marks[self.last] = hash(tuple(is_now(self.ids, self.items)))
 
