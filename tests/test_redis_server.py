@@ -180,7 +180,7 @@ class FaultTests(ServerCase):
         self.proxy.stall()
         reply = redis.get("a")
         took = await self.lost_after(redis) + await self.lost_after(subscriber)
-        self.assertLess(took, 0.2 + 0.1 + 0.5)  # half a second is for a slow machine
+        self.assertLess(took, 0.2 + 0.1 + 5)  # for a machine that is busy
         await self.fails(ConnectionLost, reply)
 
     async def test_latency(self) -> None:

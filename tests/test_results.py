@@ -161,7 +161,7 @@ class WaitTests(ResultsTestCase):
         reactor = self.thoonk.get_reactor()
         before = reactor.seconds()
         await self.refused(self.job.get_result(id, 0.1), NotFinished, self.name, id)
-        self.assertLess(reactor.seconds() - before, 0.5)
+        self.assertLess(reactor.seconds() - before, 5)
         await self.do("y")
         self.assertEqual(await self.job.get_result(id, 0.1), ("x", "y"))
         with self.assertRaises(ValueError):

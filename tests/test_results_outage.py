@@ -68,7 +68,7 @@ class OutageTests(ResultsTestCase):
         self.assertEqual(await calling, "answer")
         for end in ends.values():
             await end.when(1)
-        self.assertLess(thoonk.get_reactor().seconds() - before, 1)
+        self.assertLess(thoonk.get_reactor().seconds() - before, 5)
         self.assertEqual(
             [type(end[0]) for end in ends.values()], [JobFinished, JobStalled, JobRetracted]
         )
@@ -155,7 +155,7 @@ class OutageTests(ResultsTestCase):
         await theirs.when_connected()
         before = reactor.seconds()
         results = await gatherResults([waiting[number] for number in range(MANY)])
-        self.assertLess(reactor.seconds() - before, 1 if MANY < 5000 else 5)
+        self.assertLess(reactor.seconds() - before, 5)
         self.assertEqual(results, [(f"q{number}", f"r{number}") for number in range(MANY)])
         self.assertGreater(cuts[0], 2)
         self.assertEqual([call for call in open_now() if "_late" in str(call)], [])

@@ -12,8 +12,12 @@ class SeenTests(DriveCase):
         """
         A tick that whoever sees it due fires comes twice.
         """
-        drive = self.drive(await self.own_server(), 60, off="comparison")
-        self.assertIn("twice", (await drive.clocks()).problems)
+        server = await self.own_server()
+        for _ in range(5):  # two have to look between one another's looking and firing
+            drive = self.drive(server, 60, off="comparison")
+            if "twice" in (await drive.clocks()).problems:
+                return
+        self.fail("no tick came twice")
 
     async def test_clock(self) -> None:
         """

@@ -98,7 +98,7 @@ class StrictJsonTests(SynchronousTestCase):
         for data in (b'"\\' * 30_000, b'"' + b'\\"' * 30_000 + b"[" * 100, b'["' * 30_000):
             begin = process_time()
             self.assertRaises(WebError, strict_json, data)
-            self.assertLess(process_time() - begin, 0.5)
+            self.assertLess(process_time() - begin, 5)
 
 
 class HeaderTests(SynchronousTestCase):

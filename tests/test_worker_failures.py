@@ -87,7 +87,7 @@ class FailureTests(WorkerTestCase):
         pauses = [b - a for a, b in itertools.pairwise(times)]
         for pause, expected in zip(pauses, (0.1, 0.2, 0.2), strict=True):
             self.assertGreaterEqual(pause, expected - 0.005)
-            self.assertLess(pause, expected + 1.5)  # maintenance comes about once a second
+            self.assertLess(pause, expected + 5)  # maintenance comes about once a second
 
     async def test_retry(self) -> None:
         """A handler may say when it wants to be called again; that is an attempt, and is told."""
@@ -106,7 +106,7 @@ class FailureTests(WorkerTestCase):
         await self.job.get_result(id)
         self.assertEqual(len(times), 2)
         self.assertGreaterEqual(times[1] - times[0], 0.295)
-        self.assertLess(times[1] - times[0], 1.8)  # maintenance comes about once a second
+        self.assertLess(times[1] - times[0], 5)  # maintenance comes about once a second
 
     async def test_retry_has_its_limit(self) -> None:
         """Retry too is parked past max_attempts."""
