@@ -27,8 +27,12 @@ const rendered = () => {
   waiting = false;
   const begin = performance.now();
   show();
-  const end = performance.now();
-  rested = end + 4 * (end - begin);
+  const rest = () => {
+    const end = performance.now();
+    rested = end + 4 * (end - begin);
+  };
+  rest();
+  setTimeout(rest); // what it took to lay out and paint counts, too
 };
 
 export const show = () => {
