@@ -111,6 +111,8 @@ class Slow:
     async def _sleep_through(self) -> None:
         """The burst."""
         self.clients = [await self._client()]
+        for each in (self._sleeper, self._other):
+            await self._tell(each, "verify")  # all before the burst has been told
         await self._tell(self._other, "state")
         self.before = (await self._tell(self._sleeper, "state"))["rss"]
         await self._tell(self._sleeper, "sleep")
