@@ -37,7 +37,7 @@ class KillTests(ThoonkTestCase):
 
     async def kill(self, **options: Any) -> Report:
         """A run that is small if not told otherwise."""
-        options = {"jobs": 20, "kills": 2, "workers": 2, "lease": 0.5, "patience": 4} | options
+        options = {"jobs": 20, "kills": 2, "workers": 2, "lease": 0.5, "patience": 30} | options
         options = {"seed": self.seed, "url": self.redis_url} | HASTE | options
         return await Torture(self.thoonk, **options).run()
 
