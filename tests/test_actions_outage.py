@@ -11,9 +11,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from tests.action_helpers import ActionTestCase
 from tests.helpers import until
+from tests.proxy import FaultProxy
 from txthoonk import Thoonk, ThoonkError
 from txthoonk.actions import Act, Actions, ActionWorker, anybody
 
@@ -151,6 +153,32 @@ class OutageTests(ActionTestCase):
         await waiting.addErrback(lambda failure: failure.trap(ThoonkError))
         # What needs no Redis needs none.
         self.assertTrue(await self.actions.can(thoonk, self.ALICE, "ping", {}))
+
+    async def test_cut_while_declaring(self) -> None:
+        """
+        A connection that breaks while a worker says what it can do is no fault of its actions:
+        they are declared over the next one, and nothing is told as an error.
+        """
+        reactor = self.thoonk.get_reactor()
+        proxy = FaultProxy(reactor, self.endpoint())
+        proxy.listen()
+        self.addCleanup(proxy.stop)
+        thoonk = await self.start_thoonk(proxy.endpoint)
+        errors: list[str] = []
+
+        def observe(event: LogEvent) -> None:
+            if event["log_level"] >= LogLevel.error:
+                errors.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        proxy.stall()
+        await self.work(thoonk=thoonk)
+        await deferLater(reactor, 0.05)
+        proxy.reset()
+        proxy.resume()
+        await until(lambda: self.thoonk.feed(f"actions:{self.group}").has_id("ping"))
+        self.assertEqual(errors, [])
 
 
 if __name__ == "__main__":

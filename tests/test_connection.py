@@ -241,7 +241,7 @@ class HalfOpenTests(ProxyCase):
         start = reactor.seconds()
         # Redis still has those that the network has swallowed.
         await until(lambda: self.clients(f"name={name} ", 6))
-        # The rest is for the attempt to connect, and for a machine that is busy; nobody else notices.
+        # The rest is for the attempt to connect, and for a machine that is busy.
         self.assertLess(reactor.seconds() - start, 0.3 + 0.2 + 5)
         await until(lambda: self.redis.execute("PUBLISH", f"feed.publishes:{name}", "1\0x"))
         await heard.when(1)

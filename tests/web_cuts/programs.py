@@ -132,7 +132,9 @@ class Copy(Mirror):
                 self.reasons.append((feed, message["reason"]))
         elif kind in ("publish", "edit", "retract", "move"):
             before = self.at.get(feed)
-            if before and before.split("-")[0] != message["at"].split("-")[0]:
+            there, here = (before or "").split("-")[0], message["at"].split("-")[0]
+            # A feed that was never changed has no epoch yet.
+            if before and there != here and (there or message["revision"] != 1):
                 self.wrong.append(f"{feed}: {message['at']} after {before}")
         elif kind == "deleted":
             self.revisions.pop(feed, None)

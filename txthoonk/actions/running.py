@@ -12,7 +12,7 @@ from txthoonk.actions.acts import Doing
 from txthoonk.actions.answers import ITEMS
 from txthoonk.actions.declaring import Declared
 from txthoonk.actions.registering import declare
-from txthoonk.errors import ThoonkError
+from txthoonk.errors import ConnectionFailed, ServerBusy, ThoonkError
 from txthoonk.worker import JobWorker
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class ActionWorker(JobWorker):
                 await declare(self._thoonk, self._declares, missing_only)
                 told, missing_only = "", True
             except ThoonkError as error:
-                if str(error) != told:
+                # That there is no connection the instance says.
+                if str(error) != told and not isinstance(error, (ConnectionFailed, ServerBusy)):
                     told = str(error)
                     self.log.error("Actions cannot be declared: {why}", why=error)
             await deferLater(self._reactor, DECLARE if missing_only else AGAIN)
