@@ -166,6 +166,25 @@ class FollowTests(LiveCase):
         self.cut()
         await self.until_js("feed.refused?.code == 403 && feed.items.size == 0")
 
+    async def test_there_again(self) -> None:
+        """
+        A feed that is refused, as it is gone, and is there again, is not refused any more.
+        """
+        feed = await self.thoonk.feed(self.feed_name())
+        await feed.publish("one")
+        await self.open_page()
+        await self.js("(globalThis.feed = live.feed($name), null)", name=feed.name)
+        await self.until_js("feed.items.size == 1")
+        await feed.delete()
+        await self.until_js("!feed.at")
+        await self.js("(globalThis.late = page($url), null)", url=self.url)
+        self.addCleanup(self.js, "late.close()")
+        await self.js("(globalThis.again = late.feed($name), null)", name=feed.name)
+        await self.until_js("again.refused?.code == 404")
+        await self.thoonk.feed(feed.name).publish("two", id="2")
+        await self.until_js("again.items.get('2') == 'two'")
+        self.assertIsNone(await self.js("again.refused"))
+
     async def test_closed(self) -> None:
         """
         What is closed is told of no more; opened again it goes on from where it was.

@@ -49,7 +49,7 @@ class Feed extends Followed {
 		if (m.id === undefined) {
 			this.items = new Map(m.items);
 			this.kind = m.kind;
-			if (m.code) this.refused = m;
+			this.refused = m.code && m;
 		} else if (!this.at || (m.revision <= this.revision && m.at.startsWith(epoch + "-"))) return;
 		else this._change(m);
 		this.at = m.at ?? null;
@@ -203,11 +203,11 @@ export const connect = (url, options) => {
 		const { id, name, payload, revisions, sent } = action;
 		const isOld = Date.now() - sent > 3600e3;
 		const mine = link;
-		asked.add(id);
+		asked.add(action);
 		action.sent ??= Date.now();
 		changed();
 		const answer = isOld ? { code: 410 } : await ask({ action: name, id, payload, revisions });
-		if (isLater(answer)) return (await aWhile()) || (mine == link && pump(asked.delete(id)));
+		if (isLater(answer)) return (await aWhile()) || (mine == link && pump(asked.delete(action)));
 		live.outbox = live.outbox.filter((each) => each != action);
 		action.done?.(answer);
 		tell("onanswer", action, answer);
@@ -216,7 +216,7 @@ export const connect = (url, options) => {
 
 	/** In order, but what takes long is overtaken. */
 	const pump = async () => {
-		const action = !busy && link?.since && live.outbox.find(({ id }) => !asked.has(id));
+		const action = !busy && link?.since && live.outbox.find((each) => !asked.has(each));
 		if (!action) return;
 		busy = true;
 		await Promise.race([run(action), sleep(2e3)]);
