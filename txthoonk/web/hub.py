@@ -18,7 +18,15 @@ from txthoonk.service import Thoonk
 from txthoonk.web.channel import Channel, Counts, Cursor, Message
 from txthoonk.web.followed import Followed
 from txthoonk.web.stream import PART, ClientStream
-from txthoonk.web.topics import FeedTopic, Key, PatternTopic, Topic, keys_of, refused
+from txthoonk.web.topics import (
+    FeedTopic,
+    Key,
+    PatternTopic,
+    Topic,
+    keys_of,
+    refused,
+    why_may_not,
+)
 
 __all__ = ["Hub", "Reader"]
 
@@ -316,8 +324,9 @@ class Hub:
     async def _feed(
         self, stream: ClientStream, name: str, at: str | None, asked: set[Key]
     ) -> list[_Found]:
-        if not await self._reader.may_read(stream.user, name):
-            stream.say(refused("feed", name, 403, "you may not read this feed"))
+        why = await why_may_not(self._reader.may_read(stream.user, name), "read this feed")
+        if why:
+            stream.say(refused("feed", name, *why))
             return []
         topic = await self.followed.open(stream, (FeedTopic, name), asked)
         if topic is None:
@@ -331,8 +340,9 @@ class Hub:
     async def _pattern(
         self, stream: ClientStream, glob: str, places: Mapping[str, str], asked: set[Key]
     ) -> list[_Found]:
-        if not await self._reader.may_follow(stream.user, glob):
-            stream.say(refused("pattern", glob, 403, "you may not follow this pattern"))
+        why = await why_may_not(self._reader.may_follow(stream.user, glob), "follow this pattern")
+        if why:
+            stream.say(refused("pattern", glob, *why))
             return []
         topic = await self.followed.open(stream, (PatternTopic, glob), asked)
         if topic is None:
@@ -348,9 +358,10 @@ class Hub:
         self, stream: ClientStream, topic: Topic, name: str, at: str | None
     ) -> _Found | None:
         channel = topic.channels.get(name)
-        if not await self._reader.may_read(stream.user, name):
+        why = await why_may_not(self._reader.may_read(stream.user, name), "read this feed")
+        if why:
             if at:
-                stream.say(refused("feed", name, 403, "you may not read this feed"))
+                stream.say(refused("feed", name, *why))
             return None
         if channel is None:
             if name not in topic.channels:
@@ -369,9 +380,9 @@ class Hub:
         stream.close()
 
     async def _tell_of(self, stream: ClientStream, topic: PatternTopic, channel: Channel) -> None:
-        allowed = await self._reader.may_read(stream.user, channel.name)
+        why = await why_may_not(self._reader.may_read(stream.user, channel.name), "read this feed")
         is_there = topic.channels.get(channel.name) is channel
-        if allowed and is_there and channel.name not in stream.channels:
+        if not why and is_there and channel.name not in stream.channels:
             stream.join([(channel, "")])
 
 
