@@ -17,6 +17,7 @@ from txthoonk.serializers import Serializer
 from txthoonk.service import Thoonk
 from txthoonk.web.channel import Channel, Counts, Cursor, Message
 from txthoonk.web.followed import Followed
+from txthoonk.web.replies import WebError
 from txthoonk.web.stream import PART, ClientStream
 from txthoonk.web.topics import (
     FeedTopic,
@@ -95,7 +96,7 @@ class Hub:
         self.ending: dict[ClientStream, float] = {}
         #: How often somebody's streams were ended since their rights had changed.
         self._ends = 0
-        self._is_cut = False
+        self._is_cut = self._stopped = False
         thoonk.call_when_cut(self._cut)
         thoonk.call_when_heard_again(self._heard_again)
 
@@ -130,10 +131,13 @@ class Hub:
         """Who comes; asked again if rights have changed while that was found out.
 
         :param admit: says who.
+        :raises WebError: what that raises; 503, if this is stopped.
         """
         while True:
             ends = self._ends
             user = await admit()
+            if self._stopped:  # nobody would end it, and no revocation is heard any more
+                raise WebError(503, "this process stops", {"Retry-After": "2"})
             if ends == self._ends:
                 return user
 
@@ -156,6 +160,7 @@ class Hub:
 
     def stop(self) -> None:
         """End all streams, and follow nothing any more."""
+        self._stopped = True
         self.thoonk.call_no_more(self._cut)
         self.thoonk.call_no_more(self._heard_again)
         if self._beats.running:
