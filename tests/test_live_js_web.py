@@ -12,7 +12,7 @@ from tests.follow_helpers import FollowCase
 from tests.helpers import until
 from tests.live_js_helpers import MODULE, BrowserCase
 from tests.web_helpers import WebTestCase
-from txthoonk.web import LiveResource
+from txthoonk.web import LiveResource, WebError
 
 SSE = MODULE.with_name("thoonk-live-sse.js")
 
@@ -227,6 +227,39 @@ class FollowTests(LiveCase):
             await self.js("live.retry()")
             await self.until_js("live.status.state == 'live'")
             await self.js("live.close()")
+
+    async def test_tried_at_once(self) -> None:
+        """
+        A user who has a page try at once, just when it has found that it is offline, sees it go
+        live, and stay so.
+        """
+        away = [True]
+
+        def authenticate(request: Any) -> None:
+            if away[0]:
+                raise WebError(503)
+
+        await self.open_page(self.site(authenticate=authenticate), transport="sse")
+        code = """
+            (() => {
+                const [real, random] = [fetch, Math.random];
+                globalThis.restore = () => Object.assign(globalThis.Math, { random });
+                Math.random = () => 0.1;
+                globalThis.fetch = (url, ...more) =>
+                    `${url}`.endsWith("/stream")
+                        ? new Promise((done) => (globalThis.answer = done))
+                        : real(url, ...more);
+                live.feed("x");
+            })()
+        """
+        await self.js(code)
+        await self.until_js("!!globalThis.answer")
+        away[0] = False
+        await self.js("(live.retry(), answer({ status: 503 }), null)")
+        await self.until_js("live.status.state == 'live'")
+        await self.js("new Promise((done) => setTimeout(done, 500))")  # more than it would wait
+        self.assertEqual(await self.js("live.status.state"), "live")
+        await self.js("(restore(), null)")
 
     async def test_no_websocket(self) -> None:
         """

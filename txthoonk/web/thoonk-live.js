@@ -133,11 +133,11 @@ export const connect = (url, options) => {
 
 	const open = async () => {
 		const isSse = live.transport ? live.transport == "sse" : fails % 3 > 1;
-		clearTimeout(timer);
 		say("connecting");
 		const from = isSse ? await import(below("thoonk-live-sse.js")).catch(() => live) : live;
 		const { WebSocket = globalThis.WebSocket } = from;
 		if (link) return;
+		clearTimeout(timer);
 		const socket = (link = told = new WebSocket(below("socket").replace("http", "ws")));
 		timer = setTimeout(lost, 1e4, socket);
 		socket.onopen = () => {
