@@ -17,7 +17,7 @@ class Followed {
 		this.close = () => sync(this._uses && this._uses--);
 	}
 
-	/** Calls back soon and after changes; returns what ends it. */
+	/** Calls back soon and on changes; returns its end. */
 	onchange(callback) {
 		this._calls.add(callback);
 		this._tell();
@@ -85,7 +85,7 @@ class Pattern extends Followed {
 	}
 
 	get at() {
-		return Object.fromEntries([...this.feeds].map(([name, { at }]) => [name, at]));
+		return Object.fromEntries([...this.feeds].slice(0, 9e3).map(([name, { at }]) => [name, at]));
 	}
 }
 
@@ -125,10 +125,12 @@ export const connect = (url, options) => {
 		send({ subscribe, ref: 0 });
 	};
 
-	const use = (all, Kind, name, count) => {
-		if (!all.has(name)) all.set(name, new Kind(name, feeds, sync));
-		sync((all.get(name)._uses += count));
-		return all.get(name);
+	const get = (all, Kind, name) =>
+		all.get(name) ?? all.set(name, new Kind(name, feeds, sync)).get(name);
+
+	const use = (each) => {
+		sync(each._uses++);
+		return each;
 	};
 
 	const open = async () => {
@@ -179,7 +181,7 @@ export const connect = (url, options) => {
 			aWhile().then(sync);
 		} else if (name !== undefined) {
 			const among = [...patterns.values()].filter((each) => each._glob.test(name));
-			const feed = feeds.get(name) ?? (among[0] && use(feeds, Feed, name, 0));
+			const feed = feeds.get(name) ?? (among[0] && get(feeds, Feed, name));
 			if (feed?._apply(m)) for (const each of [feed, ...among]) each._tell(m);
 		} else if (pattern !== undefined) {
 			Object.assign(patterns.get(pattern), { refused: m })._tell(m);
@@ -244,8 +246,8 @@ export const connect = (url, options) => {
 		lost(link, say("closed"));
 		link = {};
 	};
-	live.feed = (name) => use(feeds, Feed, name, 1);
-	live.pattern = (name) => use(patterns, Pattern, name, 1);
+	live.feed = (name) => use(get(feeds, Feed, name));
+	live.pattern = (name) => use(get(patterns, Pattern, name));
 	live.outbox = JSON.parse(live.storage?.getItem(live.key) ?? "[]");
 	queueMicrotask(open);
 	return live;
