@@ -120,7 +120,7 @@ class FollowTests(LiveCase):
         for transport in ("websocket", "sse"):
             await self.open_page(transport=transport)
             await self.js("(globalThis.all = keep(live.pattern($glob)), null)", glob=f"{prefix}:*")
-            await self.until_js("live.status.state == 'live'")
+            await self.until_js("live.status.state == 'live' && all.feeds.size")
             self.assertEqual(await self.js("[...all.feeds.keys()]"), [first.name])
             second = await self.thoonk.sorted_feed(f"{prefix}:b")
             ids = [await second.append(each) for each in "xyz"]
@@ -146,7 +146,7 @@ class FollowTests(LiveCase):
         await self.js(
             "(globalThis.all = $globs.map((each) => live.pattern(each)), null)", globs=globs
         )
-        await self.until_js("live.status.state == 'live'")
+        await self.until_js("all.map(({ feeds }) => feeds.size).join() == '2,2,2,1'")
         found = await self.js("all.map(({ feeds }) => [...feeds.keys()].sort())")
         wanted = [names[:2], [names[0], names[2]], names[2:], names[3:]]
         self.assertEqual(found, [sorted(each) for each in wanted])
