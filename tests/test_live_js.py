@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
@@ -30,10 +31,13 @@ def some_event(rng: random.Random, feed: str, revision: int) -> Any:
 SCRIPTED = """
 (() => {
     class Scripted {
+        readyState = 1;
         constructor() { setTimeout(() => this.onopen()); globalThis.socket = this; }
         send(text) {
             const { subscribe, ref } = JSON.parse(text);
-            if (subscribe) this.say({ type: "done", ref });
+            if (!subscribe) return;
+            this.sent = text;
+            this.say({ type: "done", ref });
         }
         say(message) { this.onmessage({ data: JSON.stringify(message), lastEventId: "" }); }
         close() {}
@@ -120,6 +124,31 @@ class OrderTests(BrowserCase):
             ["y-2-0", []],
         ]
         self.assertEqual(seen, wanted)
+
+    async def test_very_many(self) -> None:
+        """
+        A page with so many feeds that not all their places fit into a message takes no minute to
+        read them, and comes back with those places that do fit.
+        """
+        code = """
+            (() => {
+                const all = live.pattern("team:a:*");
+                const at = "x".repeat(10) + "-zz-" + "y".repeat(9);
+                const told = { type: "snapshot", kind: "feed", at, revision: 9, items: [] };
+                for (let i = 0; i < 20000; i++)
+                    socket.say({ ...told, feed: `team:a:${"n".repeat(50)}${i}` });
+                globalThis.first = socket;
+                socket.since = 1;
+                socket.onclose({});
+                return all.feeds.size;
+            })()
+        """
+        self.assertEqual(await self.js(code), 20000)
+        await self.until_js("socket != first && socket.sent")
+        sent = await self.js("socket.sent")
+        places = json.loads(sent)["subscribe"]["patterns"]["team:a:*"]
+        self.assertLess(len(sent), 1_000_000)
+        self.assertGreater(len(places), 5000)
 
     async def test_callbacks(self) -> None:
         """

@@ -182,6 +182,22 @@ class OutboxTests(OutboxCase):
         self.assertEqual(await self.items(), ["one", "two"])
         await self.until_js("storage.getItem('ann') == '[]'")
 
+    async def test_same_id(self) -> None:
+        """
+        What is given an id twice is done once, and answered each time: at once, and afterwards.
+        """
+        await self.start_web()
+        self.start_worker()
+        for transport in ("websocket", "sse"):
+            await self.open_page(transport=transport)
+            act = "live.act('add', { text: $text }, { id: $text })"
+            answers = await self.js(f"Promise.all([{act}, {act}])", text=transport)
+            answers.append(await self.js(act, text=transport))
+            self.assertEqual([each["result"]["added"] for each in answers], [transport] * 3)
+            self.assertEqual(await self.js("live.outbox"), [])
+            await self.js("live.close()")
+        self.assertEqual(await self.items(), ["websocket", "sse"])
+
     async def test_late(self) -> None:
         """
         An action whose answer never came is not sent again when servers may have forgotten it.

@@ -12,7 +12,7 @@ from tests.follow_helpers import FollowCase
 from tests.helpers import until
 from tests.live_js_helpers import MODULE, BrowserCase
 from tests.web_helpers import WebTestCase
-from txthoonk.web import LiveResource
+from txthoonk.web import LiveResource, WebError
 
 SSE = MODULE.with_name("thoonk-live-sse.js")
 
@@ -120,7 +120,7 @@ class FollowTests(LiveCase):
         for transport in ("websocket", "sse"):
             await self.open_page(transport=transport)
             await self.js("(globalThis.all = keep(live.pattern($glob)), null)", glob=f"{prefix}:*")
-            await self.until_js("live.status.state == 'live'")
+            await self.until_js("live.status.state == 'live' && all.feeds.size")
             self.assertEqual(await self.js("[...all.feeds.keys()]"), [first.name])
             second = await self.thoonk.sorted_feed(f"{prefix}:b")
             ids = [await second.append(each) for each in "xyz"]
@@ -146,7 +146,7 @@ class FollowTests(LiveCase):
         await self.js(
             "(globalThis.all = $globs.map((each) => live.pattern(each)), null)", globs=globs
         )
-        await self.until_js("live.status.state == 'live'")
+        await self.until_js("all.map(({ feeds }) => feeds.size).join() == '2,2,2,1'")
         found = await self.js("all.map(({ feeds }) => [...feeds.keys()].sort())")
         wanted = [names[:2], [names[0], names[2]], names[2:], names[3:]]
         self.assertEqual(found, [sorted(each) for each in wanted])
@@ -165,6 +165,25 @@ class FollowTests(LiveCase):
         allowed[0] = False
         self.cut()
         await self.until_js("feed.refused?.code == 403 && feed.items.size == 0")
+
+    async def test_there_again(self) -> None:
+        """
+        A feed that is refused, as it is gone, and is there again, is not refused any more.
+        """
+        feed = await self.thoonk.feed(self.feed_name())
+        await feed.publish("one")
+        await self.open_page()
+        await self.js("(globalThis.feed = live.feed($name), null)", name=feed.name)
+        await self.until_js("feed.items.size == 1")
+        await feed.delete()
+        await self.until_js("!feed.at")
+        await self.js("(globalThis.late = page($url), null)", url=self.url)
+        self.addCleanup(self.js, "late.close()")
+        await self.js("(globalThis.again = late.feed($name), null)", name=feed.name)
+        await self.until_js("again.refused?.code == 404")
+        await self.thoonk.feed(feed.name).publish("two", id="2")
+        await self.until_js("again.items.get('2') == 'two'")
+        self.assertIsNone(await self.js("again.refused"))
 
     async def test_closed(self) -> None:
         """
@@ -208,6 +227,39 @@ class FollowTests(LiveCase):
             await self.js("live.retry()")
             await self.until_js("live.status.state == 'live'")
             await self.js("live.close()")
+
+    async def test_tried_at_once(self) -> None:
+        """
+        A user who has a page try at once, just when it has found that it is offline, sees it go
+        live, and stay so.
+        """
+        away = [True]
+
+        def authenticate(request: Any) -> None:
+            if away[0]:
+                raise WebError(503)
+
+        await self.open_page(self.site(authenticate=authenticate), transport="sse")
+        code = """
+            (() => {
+                const [real, random] = [fetch, Math.random];
+                globalThis.restore = () => Object.assign(globalThis.Math, { random });
+                Math.random = () => 0.1;
+                globalThis.fetch = (url, ...more) =>
+                    `${url}`.endsWith("/stream")
+                        ? new Promise((done) => (globalThis.answer = done))
+                        : real(url, ...more);
+                live.feed("x");
+            })()
+        """
+        await self.js(code)
+        await self.until_js("!!globalThis.answer")
+        away[0] = False
+        await self.js("(live.retry(), answer({ status: 503 }), null)")
+        await self.until_js("live.status.state == 'live'")
+        await self.js("new Promise((done) => setTimeout(done, 500))")  # more than it would wait
+        self.assertEqual(await self.js("live.status.state"), "live")
+        await self.js("(restore(), null)")
 
     async def test_no_websocket(self) -> None:
         """

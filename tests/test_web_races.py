@@ -56,6 +56,26 @@ class RaceTests(StreamCase):
         gate.open(feed.name)
         self.assertEqual([topic for topic in live.hub.followed if topic.streams], [])
 
+    async def test_stopped_while_asked_who(self) -> None:
+        """
+        Whoever comes while the resource is stopped, or after that, is sent to another process, and
+        gets no stream that nobody would end.
+        """
+        feed = self.thoonk.feed(self.feed_name())
+        await feed.publish("one")
+        who: Deferred[str] = Deferred()
+        live = self.serve_live(authenticate=lambda request: who)
+        page = await self.stream(f"feed={quote(feed.name)}")
+        await until(lambda: who.callbacks)
+        live.stop()
+        who.callback("ann")
+        await page.when(lambda: page.head)
+        late = await self.stream(f"feed={quote(feed.name)}")
+        await late.when(lambda: late.head)
+        for each in (page, late):
+            self.assertIn(b" 503 ", each.head.partition(b"\r\n")[0])
+        self.assertEqual((list(live.hub.streams), list(live.hub.followed)), ([], []))
+
     async def test_unsubscribed_while_asked_for(self) -> None:
         """
         Who unsubscribes before a subscription is complete has none; the next one begins with all

@@ -243,6 +243,37 @@ class StreamTests(StreamCase):
         await page.when_told("snapshot", feed=f"{team}:x:b")
         self.assertNotIn("secret", str(page.mirror.log))
 
+    async def test_a_rule_that_fails(self) -> None:
+        """
+        Where the rule fails at one feed, the others are told all the same, also while such a feed
+        is born; what went wrong is logged, and not told.
+        """
+
+        def may_read(user: Any, name: str) -> bool:
+            if name.endswith("odd"):
+                raise KeyError("why")
+            return True
+
+        team = self.feed_name()
+        good, odd = f"{team}:x:good", f"{team}:x:odd"
+        for name in (good, odd):
+            await self.thoonk.feed(name).publish("one")
+        self.serve_live(may_read=may_read)
+        page = await self.stream(f"pattern={quote(f'{team}:x:*')}")
+        await page.when_told("ready")
+        self.assertEqual(list(page.mirror.feeds), [good])
+        await self.thoonk.feed(f"{team}:x:born odd").publish("two")
+        await self.thoonk.feed(f"{team}:x:born").publish("two")
+        await page.when_told("snapshot", feed=f"{team}:x:born")
+        socket = await self.socket()
+        socket.send({"subscribe": {"feeds": [good, odd]}, "ref": 1})
+        await socket.when_told("done", ref=1)
+        await socket.when_told("refused", feed=odd, code=500)
+        self.assertEqual(list(socket.mirror.feeds), [good])
+        self.assertNotIn("why", str([*page.mirror.log, *socket.mirror.log]))
+        self.assertFalse(page.lost)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 3)
+
     async def test_wide_patterns(self) -> None:
         """
         A pattern that has the process follow everything is refused, unless the application says

@@ -17,8 +17,17 @@ from txthoonk.serializers import Serializer
 from txthoonk.service import Thoonk
 from txthoonk.web.channel import Channel, Counts, Cursor, Message
 from txthoonk.web.followed import Followed
+from txthoonk.web.replies import WebError
 from txthoonk.web.stream import PART, ClientStream
-from txthoonk.web.topics import FeedTopic, Key, PatternTopic, Topic, keys_of, refused
+from txthoonk.web.topics import (
+    FeedTopic,
+    Key,
+    PatternTopic,
+    Topic,
+    keys_of,
+    refused,
+    why_may_not,
+)
 
 __all__ = ["Hub", "Reader"]
 
@@ -87,7 +96,7 @@ class Hub:
         self.ending: dict[ClientStream, float] = {}
         #: How often somebody's streams were ended since their rights had changed.
         self._ends = 0
-        self._is_cut = False
+        self._is_cut = self._stopped = False
         thoonk.call_when_cut(self._cut)
         thoonk.call_when_heard_again(self._heard_again)
 
@@ -122,10 +131,13 @@ class Hub:
         """Who comes; asked again if rights have changed while that was found out.
 
         :param admit: says who.
+        :raises WebError: what that raises; 503, if this is stopped.
         """
         while True:
             ends = self._ends
             user = await admit()
+            if self._stopped:  # nobody would end it, and no revocation is heard any more
+                raise WebError(503, "this process stops", {"Retry-After": "2"})
             if ends == self._ends:
                 return user
 
@@ -148,6 +160,7 @@ class Hub:
 
     def stop(self) -> None:
         """End all streams, and follow nothing any more."""
+        self._stopped = True
         self.thoonk.call_no_more(self._cut)
         self.thoonk.call_no_more(self._heard_again)
         if self._beats.running:
@@ -316,8 +329,9 @@ class Hub:
     async def _feed(
         self, stream: ClientStream, name: str, at: str | None, asked: set[Key]
     ) -> list[_Found]:
-        if not await self._reader.may_read(stream.user, name):
-            stream.say(refused("feed", name, 403, "you may not read this feed"))
+        why = await why_may_not(self._reader.may_read(stream.user, name), "read this feed")
+        if why:
+            stream.say(refused("feed", name, *why))
             return []
         topic = await self.followed.open(stream, (FeedTopic, name), asked)
         if topic is None:
@@ -331,8 +345,9 @@ class Hub:
     async def _pattern(
         self, stream: ClientStream, glob: str, places: Mapping[str, str], asked: set[Key]
     ) -> list[_Found]:
-        if not await self._reader.may_follow(stream.user, glob):
-            stream.say(refused("pattern", glob, 403, "you may not follow this pattern"))
+        why = await why_may_not(self._reader.may_follow(stream.user, glob), "follow this pattern")
+        if why:
+            stream.say(refused("pattern", glob, *why))
             return []
         topic = await self.followed.open(stream, (PatternTopic, glob), asked)
         if topic is None:
@@ -348,9 +363,10 @@ class Hub:
         self, stream: ClientStream, topic: Topic, name: str, at: str | None
     ) -> _Found | None:
         channel = topic.channels.get(name)
-        if not await self._reader.may_read(stream.user, name):
+        why = await why_may_not(self._reader.may_read(stream.user, name), "read this feed")
+        if why:
             if at:
-                stream.say(refused("feed", name, 403, "you may not read this feed"))
+                stream.say(refused("feed", name, *why))
             return None
         if channel is None:
             if name not in topic.channels:
@@ -369,9 +385,9 @@ class Hub:
         stream.close()
 
     async def _tell_of(self, stream: ClientStream, topic: PatternTopic, channel: Channel) -> None:
-        allowed = await self._reader.may_read(stream.user, channel.name)
+        why = await why_may_not(self._reader.may_read(stream.user, channel.name), "read this feed")
         is_there = topic.channels.get(channel.name) is channel
-        if allowed and is_there and channel.name not in stream.channels:
+        if not why and is_there and channel.name not in stream.channels:
             stream.join([(channel, "")])
 
 

@@ -17,7 +17,7 @@ class Followed {
 		this.close = () => sync(this._uses && this._uses--);
 	}
 
-	/** Calls back soon and after changes; returns what ends it. */
+	/** Calls back soon and on changes; returns its end. */
 	onchange(callback) {
 		this._calls.add(callback);
 		this._tell();
@@ -49,7 +49,7 @@ class Feed extends Followed {
 		if (m.id === undefined) {
 			this.items = new Map(m.items);
 			this.kind = m.kind;
-			if (m.code) this.refused = m;
+			this.refused = m.code && m;
 		} else if (!this.at || (m.revision <= this.revision && m.at.startsWith(epoch + "-"))) return;
 		else this._change(m);
 		this.at = m.at ?? null;
@@ -85,7 +85,7 @@ class Pattern extends Followed {
 	}
 
 	get at() {
-		return Object.fromEntries([...this.feeds].map(([name, { at }]) => [name, at]));
+		return Object.fromEntries([...this.feeds].slice(0, 9e3).map(([name, { at }]) => [name, at]));
 	}
 }
 
@@ -125,19 +125,21 @@ export const connect = (url, options) => {
 		send({ subscribe, ref: 0 });
 	};
 
-	const use = (all, Kind, name, count) => {
-		if (!all.has(name)) all.set(name, new Kind(name, feeds, sync));
-		sync((all.get(name)._uses += count));
-		return all.get(name);
+	const get = (all, Kind, name) =>
+		all.get(name) ?? all.set(name, new Kind(name, feeds, sync)).get(name);
+
+	const use = (each) => {
+		sync(each._uses++);
+		return each;
 	};
 
 	const open = async () => {
 		const isSse = live.transport ? live.transport == "sse" : fails % 3 > 1;
-		clearTimeout(timer);
 		say("connecting");
 		const from = isSse ? await import(below("thoonk-live-sse.js")).catch(() => live) : live;
 		const { WebSocket = globalThis.WebSocket } = from;
 		if (link) return;
+		clearTimeout(timer);
 		const socket = (link = told = new WebSocket(below("socket").replace("http", "ws")));
 		timer = setTimeout(lost, 1e4, socket);
 		socket.onopen = () => {
@@ -179,7 +181,7 @@ export const connect = (url, options) => {
 			aWhile().then(sync);
 		} else if (name !== undefined) {
 			const among = [...patterns.values()].filter((each) => each._glob.test(name));
-			const feed = feeds.get(name) ?? (among[0] && use(feeds, Feed, name, 0));
+			const feed = feeds.get(name) ?? (among[0] && get(feeds, Feed, name));
 			if (feed?._apply(m)) for (const each of [feed, ...among]) each._tell(m);
 		} else if (pattern !== undefined) {
 			Object.assign(patterns.get(pattern), { refused: m })._tell(m);
@@ -203,11 +205,11 @@ export const connect = (url, options) => {
 		const { id, name, payload, revisions, sent } = action;
 		const isOld = Date.now() - sent > 3600e3;
 		const mine = link;
-		asked.add(id);
+		asked.add(action);
 		action.sent ??= Date.now();
 		changed();
 		const answer = isOld ? { code: 410 } : await ask({ action: name, id, payload, revisions });
-		if (isLater(answer)) return (await aWhile()) || (mine == link && pump(asked.delete(id)));
+		if (isLater(answer)) return (await aWhile()) || (mine == link && pump(asked.delete(action)));
 		live.outbox = live.outbox.filter((each) => each != action);
 		action.done?.(answer);
 		tell("onanswer", action, answer);
@@ -216,7 +218,7 @@ export const connect = (url, options) => {
 
 	/** In order, but what takes long is overtaken. */
 	const pump = async () => {
-		const action = !busy && link?.since && live.outbox.find(({ id }) => !asked.has(id));
+		const action = !busy && link?.since && live.outbox.find((each) => !asked.has(each));
 		if (!action) return;
 		busy = true;
 		await Promise.race([run(action), sleep(2e3)]);
@@ -244,8 +246,8 @@ export const connect = (url, options) => {
 		lost(link, say("closed"));
 		link = {};
 	};
-	live.feed = (name) => use(feeds, Feed, name, 1);
-	live.pattern = (name) => use(patterns, Pattern, name, 1);
+	live.feed = (name) => use(get(feeds, Feed, name));
+	live.pattern = (name) => use(get(patterns, Pattern, name));
 	live.outbox = JSON.parse(live.storage?.getItem(live.key) ?? "[]");
 	queueMicrotask(open);
 	return live;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -14,12 +14,16 @@ from txthoonk.live import LiveFeed
 from txthoonk.live_pattern import LivePattern
 from txthoonk.messages import deleted
 from txthoonk.web.channel import Channel
+from txthoonk.web.replies import WebError
 
 if TYPE_CHECKING:
     from txthoonk.web.hub import Hub
     from txthoonk.web.stream import ClientStream
 
-__all__ = ["FeedTopic", "Key", "PatternTopic", "Topic", "keys_of", "refused", "why_not"]
+__all__ = [
+    *("FeedTopic", "Key", "PatternTopic", "Topic"),
+    *("keys_of", "refused", "why_may_not", "why_not"),
+]
 
 
 class Topic:
@@ -186,6 +190,20 @@ def why_not(error: Exception) -> tuple[int, str]:
     if isinstance(error, ValueError):
         return 400, str(error)
     return 503, "the feeds are out of reach just now"
+
+
+async def why_may_not(asking: Awaitable[bool], what: str) -> tuple[int, str] | None:
+    """Why a client may not do something, as a refusal says it; None if it may.
+
+    Where a hook fails at one feed, that is no other feed's affair; only where Redis is away
+    (503) all is to be asked again.
+    """
+    try:
+        return None if await asking else (403, f"you may not {what}")
+    except WebError as error:
+        if error.code == 503:
+            raise
+        return error.code, error.error
 
 
 def refused(what: str, name: str, code: int, error: str) -> dict[str, Any]:
