@@ -7,12 +7,12 @@ medians and ratios; leaves all values in ``benchmarks/results`` as JSON, and a p
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
-from benchmarks import callers, listeners
+from benchmarks import callers, command, listeners
+from benchmarks.command import Number
 from benchmarks.plot import draw
-from benchmarks.report import RESULTS, Claim, Report, caption, circumstances, keep, show
+from benchmarks.report import Claim, Report
 from benchmarks.server import (
     CONTRACT,
     FEED,
@@ -22,14 +22,7 @@ from benchmarks.server import (
     real_put_costs,
     script_costs,
 )
-from benchmarks.tools import (
-    Record,
-    Server,
-    allow_many_files,
-    processes,
-    turned,
-    wait_until_quiet,
-)
+from benchmarks.tools import Record, Server, allow_many_files, processes, turned
 from txthoonk.scripts import script
 
 TITLES = {
@@ -52,14 +45,27 @@ CLAIMS = (
     Claim("waiters", "500 instances", ("1 instances",), 1.5),
 )
 
+PARTS = ("calls", "script", "events", "waiters")
 
-class Benchmark:
+NUMBERS = (
+    Number("rounds", 15, 1, "of everything (%(default)s)"),
+    Number("seconds", 0.4, 0.1, "that each one calls in a round (%(default)s)"),
+    Number("n", 100_000, 1000, "messages, calls of scripts (%(default)s)"),
+    Number("puts", 2000, 40, "jobs put where workers wait (%(default)s)"),
+    Number("waiters", 500, 20, "how many are many (%(default)s)"),
+    Number("patience", 10.0, 0.01, "seconds to wait for an idle machine, a round"),
+)
+
+
+class Benchmark(command.Benchmark):
     """The measurements, in rounds."""
 
-    def __init__(self, server: Server, options: argparse.Namespace) -> None:
-        self._server = server
-        self._options = options
-        self.records: list[Record] = []
+    name = "calls"
+    titles = TITLES
+    claims = CLAIMS
+    packages = (*command.Benchmark.packages, "txredisapi", "redis")
+    settings = ("rounds", "seconds", "n", "puts")
+    kept = ("where", "settings", "records")
 
     def run(self) -> None:
         """Measure all that is asked for."""
@@ -67,17 +73,9 @@ class Benchmark:
             measure: Callable[[], None] = getattr(self, f"_{what}")
             measure()
 
-    def _rounds(self, what: str) -> Iterator[int]:
-        for number in range(self._options.rounds):
-            busy = wait_until_quiet(self._options.patience)
-            print(
-                f"{what}: round {number + 1}/{self._options.rounds}, {busy:.0%} busy before",
-                flush=True,
-            )
-            yield number
-
-    def _note(self, what: str, who: str, round: int, **values: float) -> None:
-        self.records.append({"what": what, "who": who, "round": round, **values})
+    def plots(self, report: Report, where: str) -> dict[str, str]:
+        """All that was measured."""
+        return {self.name: draw(report, where)}
 
     def _calls(self) -> None:
         """Calls of the publish script."""
@@ -156,50 +154,18 @@ class Benchmark:
 
 def parse(args: list[str] | None = None) -> argparse.Namespace:
     """What is asked for."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.calls", description=(__doc__ or "").splitlines()[0]
+    parser = command.new_parser(Benchmark.name, __doc__)
+    parser.add_argument(
+        "--redis", metavar="URL", help="redis://host:port to measure on, not one of our own"
     )
-    add = parser.add_argument
-    add("--redis", metavar="URL", help="redis://host:port to measure on, not one of our own")
-    add("--only", default="calls,script,events,waiters", help="a part of: %(default)s")
-    add("--rounds", type=int, default=15, help="of everything (%(default)s)")
-    add("--seconds", type=float, default=0.4, help="that each one calls in a round (%(default)s)")
-    add("--n", type=int, default=100_000, help="messages, calls of scripts (%(default)s)")
-    add("--puts", type=int, default=2000, help="jobs put where workers wait (%(default)s)")
-    add("--waiters", type=int, default=500, help="how many are many (%(default)s)")
-    add("--patience", type=float, default=10, help="seconds to wait for an idle machine, a round")
-    add("--short", action="store_true", help="just see that it runs; the numbers say nothing")
-    add("--output", type=Path, help=f"folder for the results ({RESULTS.name}; none if --short)")
-    options = parser.parse_args(args)
-    options.only = options.only.split(",")
-    if unknown := set(options.only) - {"calls", "script", "events", "waiters"}:
-        parser.error(f"nothing is called {', '.join(sorted(unknown))}")
-    if options.short:
-        options.rounds, options.seconds, options.n = 1, 0.1, 1000
-        options.puts, options.waiters, options.patience = 40, 20, 0.01
-    elif options.output is None:
-        options.output = RESULTS
-    return options
+    return command.read(parser, args, PARTS, NUMBERS)
 
 
 def main() -> None:
     """Measure, print, keep."""
     options = parse()
     allow_many_files()
-    server = Server(options.redis)
-    try:
-        where = circumstances(server, ("txthoonk", "Twisted", "hiredis", "txredisapi", "redis"))
-        benchmark = Benchmark(server, options)
-        benchmark.run()
-    finally:
-        server.stop()
-    report = Report(benchmark.records, TITLES, CLAIMS)
-    head = f"Medians of {options.rounds} rounds. {caption(where)}"
-    show(report, head, judge=not options.short)
-    if options.output is not None:
-        settings = {key: getattr(options, key) for key in ("rounds", "seconds", "n", "puts")}
-        kept = {"where": where, "settings": settings, "records": benchmark.records}
-        keep(options.output, "calls", kept, {"calls": draw(report, caption(where))})
+    command.carry_out(Benchmark, Server(options.redis), options)
 
 
 if __name__ == "__main__":

@@ -7,24 +7,16 @@ Prints medians and ratios; leaves all values in ``benchmarks/results`` as JSON, 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
-from benchmarks import followers, idle, replays
+from benchmarks import command, followers, idle, replays
+from benchmarks.command import Number
 from benchmarks.curves import Panel, draw_curves
 from benchmarks.plot import draw
-from benchmarks.report import RESULTS, Claim, Report, caption, circumstances, keep, show
+from benchmarks.report import Claim, Report
 from benchmarks.server import BLOCKS, CONTRACT, FEED, forget, make_feeds, new_feed, publishes
-from benchmarks.tools import (
-    Process,
-    Record,
-    Server,
-    allow_many_files,
-    processes,
-    turned,
-    wait_until_quiet,
-)
+from benchmarks.tools import Process, Record, Server, allow_many_files, processes, turned
 from txthoonk.scripts import script
 
 TITLES = {
@@ -54,6 +46,15 @@ CLAIMS = (
 PARTS = ("publish", "receive", "replay", "idle", "patterns", "curves")
 BARS = ("publish", "receive", "replay", "idle", "patterns")
 
+NUMBERS = (
+    Number("rounds", 10, 1, "of everything (%(default)s)"),
+    Number("seconds", 0.4, 0.1, "that each one calls in a round (%(default)s)"),
+    Number("n", 100_000, 1000, "events (%(default)s)"),
+    Number("feeds", 10_000, 10, "that are followed at the most (%(default)s)"),
+    Number("patterns", 1000, 10, "that are followed (%(default)s)"),
+    Number("patience", 5.0, 0.01, "seconds to wait for an idle machine, a round"),
+)
+
 #: Contestant of publishing -> of ``benchmarks.callers``, and the options of the feed.
 PUBLISHERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "contract": ("contract", ()),
@@ -73,14 +74,18 @@ RATE, RATE_OF_ONE = 400, 20
 LATENCIES, LATENCIES_OF_ONE = 800, 60
 
 
-class Benchmark:
+class Benchmark(command.Benchmark):
     """The measurements, in rounds."""
 
+    name = "live"
+    titles = TITLES
+    claims = CLAIMS
+    settings = ("rounds", "seconds", "n", "feeds", "patterns")
+    kept = ("where", "claims", "settings", "records")
+
     def __init__(self, server: Server, options: argparse.Namespace) -> None:
-        self._server = server
+        super().__init__(server, options)
         self._place = (server.host, server.port)
-        self._options = options
-        self.records: list[Record] = []
 
     def run(self) -> None:
         """Measure all that is asked for."""
@@ -89,15 +94,13 @@ class Benchmark:
             measure()
             self._server.raw("FLUSHALL")
 
-    def _rounds(self, what: str, share: float = 1) -> Iterator[int]:
-        rounds = max(1, round(self._options.rounds * share))
-        for number in range(rounds):
-            busy = wait_until_quiet(self._options.patience)
-            print(f"{what}: round {number + 1}/{rounds}, {busy:.0%} busy before", flush=True)
-            yield number
-
-    def _note(self, what: str, who: str, round: int, **values: float) -> None:
-        self.records.append({"what": what, "who": who, "round": round, **values})
+    def plots(self, report: Report, where: str) -> dict[str, str]:
+        """Bars, and curves if they were asked for."""
+        bars = [(what, TITLES[what][1]) for what in BARS]
+        plots = {"live": draw(report, where, bars)}
+        if "curves" in self._options.only:
+            plots["live-curves"] = curves(report, where)
+        return plots
 
     # -- publishing -------------------------------------------------------------------------
 
@@ -328,59 +331,16 @@ def curves(report: Report, where: str) -> str:
 
 def parse(args: list[str] | None = None) -> argparse.Namespace:
     """What is asked for."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.live", description=(__doc__ or "").splitlines()[0]
-    )
-    add = parser.add_argument
-    add("--redis-server", metavar="PROGRAM", help="to start, not the one that is found")
-    add("--only", default=",".join(PARTS), help="a part of: %(default)s")
-    add("--rounds", type=int, default=10, help="of everything (%(default)s)")
-    add("--seconds", type=float, default=0.4, help="that each one calls in a round (%(default)s)")
-    add("--n", type=int, default=100_000, help="events (%(default)s)")
-    add("--feeds", type=int, default=10_000, help="that are followed at the most (%(default)s)")
-    add("--patterns", type=int, default=1000, help="that are followed (%(default)s)")
-    add("--patience", type=float, default=5, help="seconds to wait for an idle machine, a round")
-    add("--short", action="store_true", help="just see that it runs; the numbers say nothing")
-    add("--output", type=Path, help=f"folder for the results ({RESULTS.name}; none if --short)")
-    options = parser.parse_args(args)
-    options.only = options.only.split(",")
-    if unknown := set(options.only) - set(PARTS):
-        parser.error(f"nothing is called {', '.join(sorted(unknown))}")
-    if options.short:
-        options.rounds, options.seconds, options.n, options.patience = 1, 0.1, 1000, 0.01
-        options.feeds, options.patterns = 10, 10
-    elif options.output is None:
-        options.output = RESULTS
-    return options
+    parser = command.new_parser(Benchmark.name, __doc__)
+    command.add_redis_server(parser)
+    return command.read(parser, args, PARTS, NUMBERS)
 
 
 def main() -> None:
     """Measure, print, keep."""
     options = parse()
     allow_many_files()
-    server = Server(None, options.redis_server)
-    try:
-        where = circumstances(server, ("txthoonk", "Twisted", "hiredis"))
-        benchmark = Benchmark(server, options)
-        benchmark.run()
-    finally:
-        server.stop()
-    report = Report(benchmark.records, TITLES, CLAIMS)
-    head = f"Medians of {options.rounds} rounds. {caption(where)}"
-    show(report, head, judge=not options.short)
-    if options.output is not None:
-        names = ("rounds", "seconds", "n", "feeds", "patterns")
-        kept = {
-            "where": where,
-            "claims": [str(verdict) for verdict in report.verdicts()],
-            "settings": {name: getattr(options, name) for name in names},
-            "records": benchmark.records,
-        }
-        bars = [(what, TITLES[what][1]) for what in BARS]
-        plots = {"live": draw(report, caption(where), bars)}
-        if "curves" in options.only:
-            plots["live-curves"] = curves(report, caption(where))
-        keep(options.output, "live", kept, plots)
+    command.carry_out(Benchmark, Server(None, options.redis_server), options)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,14 @@ others take part if ``make bench-web`` has installed them.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
-from benchmarks import rivals, web_streams
+from benchmarks import command, rivals, web_streams
+from benchmarks.command import Number
 from benchmarks.plot import draw
-from benchmarks.report import RESULTS, Claim, Report, caption, circumstances, keep, show
-from benchmarks.tools import Record, Server, allow_many_files, turned, wait_until_quiet
+from benchmarks.report import Claim, Report
+from benchmarks.tools import Server, allow_many_files, turned, wait_until_quiet
 from benchmarks.web_servers import CONTESTANTS, Audience, Contestant, audience
 
 TITLES = {
@@ -33,6 +32,16 @@ TITLES = {
 }
 
 PARTS = ("clients", "streams")
+
+NUMBERS = (
+    Number("rounds", 5, 1, "of everything (%(default)s)"),
+    Number("clients", 500, 20, "that get every event (%(default)s)"),
+    Number("events", 600, 20, "that each of them gets (%(default)s)"),
+    Number("more_clients", 3000, 30, "that only wait (%(default)s)"),
+    Number("streams", 20_000, 40, "of one process (%(default)s)"),
+    Number("tellings", 30, 2, "events to all of these (%(default)s)"),
+    Number("patience", 30.0, 0.01, "seconds to wait for an idle machine, each time"),
+)
 
 #: Who takes part in a short run.
 SHORT = ["txthoonk-ws", "txthoonk-sse", "sse-twisted.web", "bare-ws-direct"]
@@ -72,17 +81,17 @@ PLOTS = {
 }
 
 
-class Benchmark:
-    """The measurements, in rounds.
+class Benchmark(command.Benchmark):
+    """The measurements, in rounds."""
 
-    :ivar failures: what went wrong, in words.
-    """
+    name = "web"
+    titles = TITLES
+    claims = CLAIMS
+    settings = ("rounds", "clients", "events", "more_clients", "streams")
 
     def __init__(self, server: Server, options: argparse.Namespace) -> None:
-        self._server = server
-        self._options = options
-        self.records: list[Record] = []
-        self.failures: list[str] = []
+        super().__init__(server, options)
+        self._settle = 0.05 if options.short else 1.5
 
     def run(self) -> None:
         """Measure all that is asked for."""
@@ -90,6 +99,10 @@ class Benchmark:
             self._clients()
         if "streams" in self._options.only:
             self._streams()
+
+    def plots(self, report: Report, where: str) -> dict[str, str]:
+        """The contestants, the best one first."""
+        return {name: draw(report, where, parts, ranked=True) for name, parts in PLOTS.items()}
 
     def _clients(self) -> None:
         """Some clients of each contestant, in rounds."""
@@ -102,7 +115,7 @@ class Benchmark:
                     self._noting(who, number, "idle-more"),
                     audience(self._server, contestant) as each,
                 ):
-                    held = each.connect(self._options.more_clients, self._options.settle, warm=True)
+                    held = each.connect(self._options.more_clients, self._settle, warm=True)
                     self._note("idle-more", who, number, **held)
 
     def _together(
@@ -114,7 +127,7 @@ class Benchmark:
         for who, contestant in contestants.items():
             with self._noting(who, number, "idle"):
                 each = stack.enter_context(audience(self._server, contestant))
-                held = each.connect(options.clients, options.settle, warm=False)
+                held = each.connect(options.clients, self._settle, warm=False)
                 self._note("idle", who, number, **held)
                 there[who] = each
         for what, window in WINDOWS.items():
@@ -134,17 +147,11 @@ class Benchmark:
     def _noting(self, who: str, number: int, what: str) -> Iterator[None]:
         """Wait for an idle machine, say what comes, and note what goes wrong."""
         if what:
-            busy = wait_until_quiet(self._options.patience)
-            rounds = f"{number + 1}/{self._options.rounds}"
-            print(f"round {rounds}: {what}, {who}, {busy:.0%} busy before", flush=True)
+            self._quiet(number, f"{what}, {who}")
         try:
             yield
         except Exception as error:  # the others are to be measured nevertheless
-            self.failures.append(f"{who} failed: {error!r}")
-            print(self.failures[-1], file=sys.stderr)
-
-    def _note(self, what: str, who: str, round: int, **values: float) -> None:
-        self.records.append({"what": what, "who": who, "round": round, **values})
+            self._failed(f"{who} failed: {error!r}")
 
     def _streams(self) -> None:
         """Very many streams of ours, once: the process is slow enough to be measured so."""
@@ -154,93 +161,31 @@ class Benchmark:
             print(f"{options.streams:,} streams: {who}, {busy:.0%} busy before", flush=True)
             try:
                 for what, values in web_streams.measure(
-                    self._server, who, options.streams, options.tellings, 10 * options.settle
+                    self._server, who, options.streams, options.tellings, 10 * self._settle
                 ):
                     self._note(what, who, 0, **values)
             except Exception as error:
-                self.failures.append(f"{who} failed with {options.streams} streams: {error!r}")
-                print(self.failures[-1], file=sys.stderr)
+                self._failed(f"{who} failed with {options.streams} streams: {error!r}")
 
 
 def parse(args: list[str] | None = None) -> argparse.Namespace:
     """What is asked for."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.web", description=(__doc__ or "").splitlines()[0]
-    )
-    add = parser.add_argument
-    add("--redis-server", metavar="PROGRAM", help="to start, not the one that is found")
-    add("--only", default=",".join(PARTS), help="a part of: %(default)s")
-    add("--contestants", help=f"a part of: {','.join(CONTESTANTS)}")
-    add("--rounds", type=int, default=5, help="of everything (%(default)s)")
-    add("--clients", type=int, default=500, help="that get every event (%(default)s)")
-    add("--events", type=int, default=600, help="that each of them gets (%(default)s)")
-    add("--more-clients", type=int, default=3000, help="that only wait (%(default)s)")
-    add("--streams", type=int, default=20_000, help="of one process (%(default)s)")
-    add("--tellings", type=int, default=30, help="events to all of these (%(default)s)")
-    add("--patience", type=float, default=30, help="seconds to wait for an idle machine, each time")
-    add("--short", action="store_true", help="just see that it runs; the numbers say nothing")
-    add("--output", type=Path, help=f"folder for the results ({RESULTS.name}; none if --short)")
-    options = parser.parse_args(args)
-    options.only = options.only.split(",")
-    if unknown := set(options.only) - set(PARTS):
-        parser.error(f"nothing is called {', '.join(sorted(unknown))}")
-    options.settle = 1.5
-    named = options.contestants.split(",") if options.contestants else None
-    if unknown := set(named or ()) - set(CONTESTANTS):
-        parser.error(f"nobody is called {', '.join(sorted(unknown))}")
-    if options.short:
-        options.rounds, options.clients, options.events, options.more_clients = 1, 20, 20, 30
-        options.streams, options.tellings = 40, 2
-        options.patience, options.settle = 0.01, 0.05
-        named = named or SHORT
-    elif options.output is None:
-        options.output = RESULTS
+    parser = command.new_parser(Benchmark.name, __doc__)
+    command.add_redis_server(parser)
+    options = command.read(parser, args, PARTS, NUMBERS, list(CONTESTANTS))
     if (possible := web_streams.most_streams(options.streams)) < options.streams:
         print(f"{possible:,} streams instead of {options.streams:,}: a process may not open more")
         options.streams = possible
-    options.contestants = [who for who in named or CONTESTANTS if CONTESTANTS[who].is_here]
-    options.missing = [who for who in named or CONTESTANTS if not CONTESTANTS[who].is_here]
-    if named and options.missing:
-        parser.error(f"not installed: {', '.join(options.missing)}; make bench-web does that")
+    command.choose(parser, options, CONTESTANTS, SHORT, "make bench-web")
     return options
 
 
 def main() -> None:
     """Measure, print, keep."""
     options = parse()
-    if options.missing:
-        print(f"Without {', '.join(options.missing)}: make bench-web installs them")
     allow_many_files()
-    server = Server(None, options.redis_server)
-    try:
-        where = circumstances(server, ("txthoonk", "Twisted", "hiredis"))
-        if not options.short:
-            where.update(rivals.versions("web"))
-        benchmark = Benchmark(server, options)
-        benchmark.run()
-    finally:
-        server.stop()
-    report = Report(benchmark.records, TITLES, CLAIMS)
-    head = f"Medians of {options.rounds} rounds. {caption(where)}"
-    show(report, head, judge=not options.short)
-    if options.output is not None:
-        settings = {
-            key: getattr(options, key)
-            for key in ("rounds", "clients", "events", "more_clients", "streams")
-        }
-        kept = {
-            "where": where,
-            "claims": [str(verdict) for verdict in report.verdicts()],
-            "settings": settings,
-            "failures": benchmark.failures,
-            "records": benchmark.records,
-        }
-        plots = {
-            name: draw(report, caption(where), parts, ranked=True) for name, parts in PLOTS.items()
-        }
-        keep(options.output, "web", kept, plots)
-    if benchmark.failures:
-        sys.exit("\n".join(("", *benchmark.failures)))
+    versions = None if options.short else rivals.versions("web")
+    command.carry_out(Benchmark, Server(None, options.redis_server), options, versions)
 
 
 if __name__ == "__main__":

@@ -18,21 +18,12 @@ from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from tests.helpers import Heard
+from tests.programs import ROOT
 from txthoonk.children import Children
 
-__all__ = ["DO", "ChildrenTestCase", "Program", "runs"]
+__all__ = ["DO", "ChildrenTestCase", "Program"]
 
 DO = "tests.child_handlers:do"
-_CHECKOUT = str(Path(__file__).parent.parent)
-
-
-def runs(pid: int) -> bool:
-    """Whether there is a process of that id, one that nobody has reaped included."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 class Program(ProcessProtocol):
@@ -50,7 +41,7 @@ class Program(ProcessProtocol):
             self,
             sys.executable,
             [sys.executable, "-c", textwrap.dedent(source), *words],
-            env={**os.environ, "PYTHONPATH": _CHECKOUT},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             **streams,
         )
 

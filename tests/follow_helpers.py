@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.helpers import Heard, ThoonkTestCase, until
-from txthoonk import Thoonk
+from txthoonk import LivePattern, Thoonk
 from txthoonk.keys import FeedKeys, encode
 from txthoonk.live import LiveFeed
 from txthoonk.redis import Redis
 
-__all__ = ["FollowCase", "FollowHeard", "Foreign", "RevisionCase"]
+__all__ = ["FollowCase", "FollowHeard", "Foreign", "PatternCase", "RevisionCase"]
 
 #: Some time in 2001, in seconds, for scores of items that were there first.
 LONG_AGO = 1_000_000_000
@@ -248,3 +248,39 @@ def number(id: bytes) -> int:
 def revision_key(name: str) -> bytes:
     """Where the revision of a feed is."""
     return FeedKeys(encode(name)).revision
+
+
+class PatternCase(FollowCase):
+    """Names that begin alike, as no other test's do."""
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.prefix = f"{self.feed_name()}:x"
+        self.pattern = f"{self.prefix}:*"
+
+    def name(self, end: object) -> str:
+        """The name of a feed that matches."""
+        return f"{self.prefix}:{end}"
+
+    async def follow_pattern(
+        self, pattern: str | None = None, thoonk: Thoonk | None = None, **options: Any
+    ) -> tuple[LivePattern, FollowHeard]:
+        """Follow, with a handler that keeps what it gets."""
+        heard = FollowHeard()
+        live = await (thoonk or self.thoonk).follow_pattern(
+            pattern or self.pattern, heard, **options
+        )
+        return live, heard
+
+    def of(self, heard: FollowHeard, name: str) -> FollowHeard:
+        """What was told of one feed."""
+        found = FollowHeard()
+        found += [event for event in heard if event.feed == name]
+        return found
+
+    async def all_same(self, live: LivePattern) -> None:
+        """All copies are what Redis has, and none is missing."""
+        names = {n for n in await self.thoonk.get_feed_names() if n.startswith(f"{self.prefix}:")}
+        self.assertEqual(set(live), names)
+        for each in live.values():
+            await self.same(each)

@@ -10,14 +10,16 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.internet.tcp import BaseClient
 
+from tests.proxy import FaultProxy
 from txthoonk import Thoonk, ThoonkError
 from txthoonk.globs import escape_glob
+from txthoonk.keys import FeedKeys
 from txthoonk.link import connect
 from txthoonk.redis import Redis, RedisSubscriber
 from txthoonk.target import Target
 from txthoonk.testing import RedisTestCase
 
-__all__ = ["EVENTS", "Heard", "ThoonkTestCase", "open_now", "until"]
+__all__ = ["EVENTS", "Heard", "NamedTestCase", "ThoonkTestCase", "open_now", "until"]
 
 #: What channels begin with on which changes come with their revisions.
 EVENTS: Final = ("tx.feed.event:", "tx.feed.under:")
@@ -100,6 +102,23 @@ class ThoonkTestCase(RedisTestCase):
 
         return Target.parse(url or self.redis_url).endpoint(reactor)
 
+    def fault_proxy(self, url: str | None = None) -> FaultProxy:
+        """A network that can fail, before the shared server or that of *url*."""
+        from twisted.internet import reactor
+
+        proxy = FaultProxy(reactor, self.endpoint(url))
+        self.addCleanup(proxy.stop)
+        proxy.listen()
+        return proxy
+
+    def behind_proxy(self, url: str | None = None, **options: Any) -> tuple[FaultProxy, Thoonk]:
+        """Such a network, and another instance behind it, which connects from now on."""
+        proxy = self.fault_proxy(url)
+        thoonk = Thoonk(proxy.endpoint, **options)
+        self.addCleanup(thoonk.stopService)
+        thoonk.startService()
+        return proxy, thoonk
+
     async def connect(self, url: str | None = None) -> Redis:
         """A raw connection, for what a peer would do."""
         redis = await connect(self.endpoint(url), Redis)
@@ -164,3 +183,18 @@ class ThoonkTestCase(RedisTestCase):
         keys = [k for k in await self.redis.execute("KEYS", "*") if k.endswith(f":{name}".encode())]
         types = [await self.redis.execute("TYPE", key) for key in keys]
         return {k.decode(): t.decode() for k, t in zip(keys, types, strict=True)}
+
+
+class NamedTestCase(ThoonkTestCase):
+    """A name, ``self.name``, of which there is no feed yet, and what is told of it.
+
+    :ivar about: payload of what peers are told when our instance creates or changes the feed.
+    :ivar news: see :meth:`watch`.
+    """
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.name = self.feed_name()
+        self.keys = FeedKeys(self.name.encode())
+        self.about = f"{self.name}\0{self.thoonk.uuid}".encode()
+        self.news = await self.watch(self.name)

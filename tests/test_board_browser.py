@@ -18,8 +18,9 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from examples.board import Team
-from tests.board_helpers import ROOT, BoardProcess
+from tests.board_helpers import BoardProcess
 from tests.peers.process import NEEDED
+from tests.programs import ROOT
 from txthoonk import Moved, Thoonk
 
 #: How much is done; ``python -m tests.browser`` does more.

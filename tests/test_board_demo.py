@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from examples.board import Team
 from examples.board.check import Person
-from tests.board_helpers import BoardProcess, runs
+from tests.board_helpers import BoardProcess
+from tests.programs import runs
 
 
 class DemoTests(SynchronousTestCase):

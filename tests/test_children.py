@@ -14,8 +14,9 @@ from twisted.internet.defer import CancelledError, gatherResults
 from twisted.internet.task import deferLater
 
 from tests import child_handlers
-from tests.child_helpers import ChildrenTestCase, runs
+from tests.child_helpers import ChildrenTestCase
 from tests.helpers import until
+from tests.programs import runs
 from txthoonk import _child
 from txthoonk.children import Children
 from txthoonk.errors import ChildDied, ChildFailed

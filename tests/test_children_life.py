@@ -17,8 +17,9 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import child_handlers
-from tests.child_helpers import DO, ChildrenTestCase, runs
+from tests.child_helpers import DO, ChildrenTestCase
 from tests.helpers import open_now, until
+from tests.programs import runs
 from txthoonk._child_process import END
 from txthoonk.children import Children
 from txthoonk.errors import ChildDied, ChildNotStarted

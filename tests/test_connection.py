@@ -14,7 +14,6 @@ from zope.interface import implementer
 
 from tests.fakes import FakeServer
 from tests.helpers import Heard, ThoonkTestCase, until
-from tests.proxy import FaultProxy
 from txthoonk import ConnectionLost, NotConnected, Thoonk
 from txthoonk.link import backoff, connect
 from txthoonk.redis import Redis
@@ -50,9 +49,7 @@ class ProxyCase(ThoonkTestCase):
 
     async def setUp(self) -> None:
         await super().setUp()
-        self.proxy = FaultProxy(reactor, self.endpoint())
-        self.proxy.listen()
-        self.addCleanup(lambda: Deferred.fromCoroutine(self.proxy.stop()))
+        self.proxy = self.fault_proxy()
 
     async def through(self, **options: Any) -> Thoonk:
         """An instance behind the proxy."""

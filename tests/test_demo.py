@@ -10,8 +10,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -19,12 +17,12 @@ from examples.history import AUTHORS, FILES, JOBS, SHARES
 from examples.history.boards import Row, name_in, read_rows, refresh, totals_keys
 from examples.history.commits import Commit, Repository
 from examples.history.worker import Worker
+from tests.demo_helpers import DemoProcess
+from tests.programs import ROOT
 from tests.synthetic import ODD_AUTHORS, ODD_PATHS, make_repository
 from txthoonk import LeaseLost, Thoonk
 from txthoonk.testing import RedisTestCase
 
-ROOT = Path(__file__).resolve().parents[1]
-DEMO = (sys.executable, "-m", "examples.history", "--repo")
 SAME = "The same as one pass of git log --numstat"
 
 #: Runs the demo against a git that counts one line of each board less than there is.
@@ -38,74 +36,13 @@ sys.exit(main())
 """
 
 
-def runs(pid: int) -> bool:
-    """Whether there is such a process."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+class Demo(DemoProcess):
+    """``make demo-history``."""
 
-
-class Demo:
-    """A demo that runs: what it says is read line by line.
-
-    :param stdin: of the demo.
-    """
-
-    def __init__(self, repository: str, *options: str, stdin: int = subprocess.DEVNULL) -> None:
-        self.output = ""
-        self.process = subprocess.Popen(
-            [*DEMO, repository, *options],
-            cwd=ROOT,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # for a Ctrl-C, which reaches the whole group
-        )
-        # A demo that hangs fails its test rather than the whole run.
-        alarm = threading.Timer(90, self.process.kill)
-        alarm.daemon = True
-        alarm.start()
-
-    def read_until(self, words: str) -> str:
-        """The first line with these words."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.output += line
-            if words in line:
-                return line
-        raise AssertionError(f"{words!r} was not said, but:\n{self.output}{self.errors()}")
-
-    def errors(self) -> str:
-        """What was said on standard error."""
-        assert self.process.stderr is not None
-        return self.process.stderr.read()
-
-    def interrupt(self) -> None:
-        """Press Ctrl-C."""
-        os.killpg(self.process.pid, signal.SIGINT)
-
-    def end(self) -> int:
-        """Wait for the end; the exit status."""
-        out, self.complaints = self.process.communicate()
-        self.output += out
-        return self.process.returncode
-
-    def kill(self) -> None:
-        """End it, if it has not ended."""
-        if self.process.returncode is None:
-            self.process.kill()
-            self.end()
-
-    def leftovers(self) -> list[str]:
-        """What is still there of all that the output names: processes, folders."""
-        pids = " ".join(re.findall("process(?:es)? ([0-9, ]+)", self.output))
-        left = [pid for pid in re.findall(r"\d+", pids) if runs(int(pid))]
-        folders = set(re.findall(r"redis\+unix://(/\S+)/s\?", self.output))
-        assert folders, self.output
-        return left + [folder for folder in folders if os.path.exists(folder)]
+    def pids(self) -> list[int]:
+        """The numbers behind the word."""
+        named = re.findall("process(?:es)? ([0-9, ]+)", self.output)
+        return [int(pid) for pid in re.findall(r"\d+", " ".join(named))]
 
 
 class DemoTestCase(SynchronousTestCase):
@@ -120,7 +57,8 @@ class DemoTestCase(SynchronousTestCase):
 
     def demo(self, repository: str, *options: str, stdin: int = subprocess.DEVNULL) -> Demo:
         """A demo that is over when the test is."""
-        demo = Demo(repository, *options, stdin=stdin)
+        words = ("--repo", repository, *options)
+        demo = Demo("examples.history", *words, stdin=stdin, patience=90)
         self.addCleanup(demo.kill)
         return demo
 

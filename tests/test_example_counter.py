@@ -8,12 +8,12 @@ import subprocess
 import sys
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import SkipTest
 
 from examples.counter.counters import Counter, LimitReached, SafeCounter
 from tests.helpers import Heard, ThoonkTestCase, until
-from tests.test_examples import ROOT, Program
+from tests.programs import ROOT, Program
 from tests.wire import free_port
 
 FOLDER: Final = ROOT / "examples" / "counter"
@@ -51,21 +51,9 @@ class SharedFolderTests(ThoonkTestCase):
 
     def start(self, *command: str, **environment: str) -> Program:
         """Run a program."""
-        from twisted.internet import reactor
-
-        spawn: Any = reactor
         program = Program()
-        inherited = {key: value for key, value in os.environ.items() if key != "THOONK_JS"}
-        there = {**inherited, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
-        program.process = spawn.spawnProcess(program, command[0], command, there, str(ROOT))
-
-        def end() -> Deferred[int] | None:
-            if program.ended.called:
-                return None
-            program.process.signalProcess("KILL")
-            return program.ended
-
-        self.addCleanup(end)
+        env = {"THOONK_JS": None, "PYTHONUNBUFFERED": "1", **environment}
+        program.start(self, *command, env=env)
         return program
 
     async def check(self, in_node: list[str], **environment: str) -> None:

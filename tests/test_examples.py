@@ -2,56 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
-from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from tests.programs import ROOT, Program
 from txthoonk import Thoonk
 from txthoonk.embedded import EmbeddedRedis
-
-ROOT = Path(__file__).parent.parent
-
-
-class Program(ProcessProtocol):
-    """An example that runs: its lines as they come, and its end."""
-
-    def __init__(self) -> None:
-        self.output = ""
-        self.ended: Deferred[int] = Deferred()
-        self.process: Any = None
-        self._waiting: list[tuple[str, Deferred[None]]] = []
-
-    def childDataReceived(self, fd: int, data: bytes) -> None:  # Twisted's name
-        """Whatever it says, on either stream."""
-        self.output += data.decode(errors="replace")
-        waiting, self._waiting = self._waiting, []
-        for text, done in waiting:
-            if text in self.output:
-                done.callback(None)
-            else:
-                self._waiting.append((text, done))
-
-    def says(self, text: str) -> Deferred[None]:
-        """Fires once it has said *text*."""
-        done: Deferred[None] = Deferred()
-        if text in self.output:
-            done.callback(None)
-        else:
-            self._waiting.append((text, done))
-        return done
-
-    def processEnded(self, reason: Failure) -> None:
-        """It is gone: who still waits for a word of it waits in vain."""
-        for text, done in self._waiting:
-            done.errback(AssertionError(f"it never said {text!r}, but:\n{self.output}"))
-        status: Any = reason.value
-        self.ended.callback(status.exitCode if status.exitCode is not None else -status.signal)
 
 
 class ExampleTests(TestCase):
@@ -61,22 +18,8 @@ class ExampleTests(TestCase):
 
     def run_example(self, *command: str) -> Program:
         """Start it."""
-        from twisted.internet import reactor
-
-        spawn: Any = reactor
         program = Program()
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        program.process = spawn.spawnProcess(
-            program, sys.executable, [sys.executable, *command], environment, str(ROOT)
-        )
-
-        def end() -> Deferred[int] | None:
-            if program.ended.called:
-                return None
-            program.process.signalProcess("KILL")
-            return program.ended
-
-        self.addCleanup(end)
+        program.start(self, sys.executable, *command, env={"PYTHONUNBUFFERED": "1"})
         return program
 
     async def complete(self, *command: str) -> list[str]:

@@ -6,47 +6,11 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
-from tests.follow_helpers import FollowCase, FollowHeard
+from tests.follow_helpers import PatternCase
 from tests.helpers import until
-from txthoonk import LivePattern, Thoonk
+from txthoonk import LivePattern
 from txthoonk.events import Event, FeedDeleted, Published, Resync
 from txthoonk.keys import FeedKeys, encode
-
-
-class PatternCase(FollowCase):
-    """Names that begin alike, as no other test's do."""
-
-    async def setUp(self) -> None:
-        await super().setUp()
-        self.prefix = f"{self.feed_name()}:x"
-        self.pattern = f"{self.prefix}:*"
-
-    def name(self, end: object) -> str:
-        """The name of a feed that matches."""
-        return f"{self.prefix}:{end}"
-
-    async def follow_pattern(
-        self, pattern: str | None = None, thoonk: Thoonk | None = None, **options: Any
-    ) -> tuple[LivePattern, FollowHeard]:
-        """Follow, with a handler that keeps what it gets."""
-        heard = FollowHeard()
-        live = await (thoonk or self.thoonk).follow_pattern(
-            pattern or self.pattern, heard, **options
-        )
-        return live, heard
-
-    def of(self, heard: FollowHeard, name: str) -> FollowHeard:
-        """What was told of one feed."""
-        found = FollowHeard()
-        found += [event for event in heard if event.feed == name]
-        return found
-
-    async def all_same(self, live: LivePattern) -> None:
-        """All copies are what Redis has, and none is missing."""
-        names = {n for n in await self.thoonk.get_feed_names() if n.startswith(f"{self.prefix}:")}
-        self.assertEqual(set(live), names)
-        for each in live.values():
-            await self.same(each)
 
 
 class MappingTests(PatternCase):

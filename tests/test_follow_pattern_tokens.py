@@ -6,9 +6,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from tests.follow_helpers import FollowHeard
+from tests.follow_helpers import FollowHeard, PatternCase
 from tests.helpers import until
-from tests.test_follow_pattern import PatternCase
 from txthoonk.events import FeedDeleted, Published, Resync
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.faults import BROKEN, HEALTHY, SHORT, FsckCase
+from tests.faults import BROKEN, HEALTHY
+from tests.fsck_helpers import SHORT, FsckCase
 from txthoonk import FeedDoesNotExist, Job, WrongFeedType
 from txthoonk.fsck import CHECKED, Fault
 from txthoonk.keys import FeedKeys

@@ -7,7 +7,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 
-from tests.faults import BROKEN, SHORT, Command, FsckCase
+from tests.faults import BROKEN, Command
+from tests.fsck_helpers import SHORT, FsckCase
 from tests.helpers import until
 from txthoonk import Empty
 from txthoonk.fsck import GRACE, WALK

@@ -6,22 +6,15 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, DeferredList, gatherResults
 
-from tests.helpers import ThoonkTestCase
+from tests.helpers import NamedTestCase
 from txthoonk import Thoonk, WrongFeedType
 from txthoonk.keys import FeedKeys
 
 KINDS = ("feed", "sorted_feed", "queue", "job")
 
 
-class HandleCase(ThoonkTestCase):
-    """A name, ``self.name``, and what is told of it."""
-
-    async def setUp(self) -> None:
-        await super().setUp()
-        self.name = self.feed_name()
-        self.keys = FeedKeys(self.name.encode())
-        self.about = f"{self.name}\0{self.thoonk.uuid}".encode()
-        self.news = await self.watch(self.name)
+class HandleCase(NamedTestCase):
+    """Handles on a feed that is not there yet."""
 
     def handle(self, kind: str, **options: Any) -> Any:
         return getattr(self.thoonk, kind)(self.name, **options)

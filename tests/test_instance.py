@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.helpers import ThoonkTestCase
+from tests.helpers import NamedTestCase
 from txthoonk import (
     Feed,
     FeedDoesNotExist,
@@ -15,7 +15,6 @@ from txthoonk import (
     Thoonk,
 )
 from txthoonk.errors import WrongKeyType
-from txthoonk.keys import FeedKeys
 from txthoonk.types.base import FeedBaseType
 
 TYPES: dict[str, type[FeedBaseType]] = {
@@ -26,15 +25,8 @@ TYPES: dict[str, type[FeedBaseType]] = {
 }
 
 
-class InstanceCase(ThoonkTestCase):
-    """A name, ``self.name``, of which there is no feed yet, and what is told of it."""
-
-    async def setUp(self) -> None:
-        await super().setUp()
-        self.name = self.feed_name()
-        self.keys = FeedKeys(self.name.encode())
-        self.about = f"{self.name}\0{self.thoonk.uuid}".encode()
-        self.news = await self.watch(self.name)
+class InstanceCase(NamedTestCase):
+    """What a feed is configured with."""
 
     async def config(self) -> dict[bytes, bytes]:
         """What a peer reads."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 from twisted.internet.defer import gatherResults
 
 from tests.helpers import ThoonkTestCase
-from tests.test_examples import Program
+from tests.programs import Program
 from tests.wire import free_port
 from txthoonk import JobWorker
 from txthoonk.bridge import Bridge
@@ -45,20 +45,10 @@ class LiveTests(ThoonkTestCase):
 
     def node(self, what: str, count: int) -> Program:
         """thoonk-jobs at work."""
-        from twisted.internet import reactor
-
-        spawn: Any = reactor
         program = Program()
-        command = [str(NODE), str(PROGRAM), str(self.port), self.name, what, str(count)]
-        environment = {**os.environ, "NODE_PATH": str(Path(FOLDER) / "node_modules")}
-        program.process = spawn.spawnProcess(program, command[0], command, environment)
-        self.addCleanup(self.end, program)
+        command = (str(NODE), str(PROGRAM), str(self.port), self.name, what, str(count))
+        program.start(self, *command, env={"NODE_PATH": str(Path(FOLDER) / "node_modules")})
         return program
-
-    async def end(self, program: Program) -> None:
-        if not program.ended.called:
-            program.process.signalProcess("KILL")
-            await program.ended
 
     async def done(self, program: Program) -> list[Any]:
         """All that it said, once it has ended."""

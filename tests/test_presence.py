@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from tests.helpers import Heard, ThoonkTestCase, until
-from tests.test_examples import ROOT, Program
+from tests.programs import Program
 from tests.twistd import TwistdTestCase
 from txthoonk import Feed, JobWorker, Retracted, Thoonk
 
@@ -30,17 +29,7 @@ class PresenceCase(ThoonkTestCase):
         """A process whose users are there, on the server of this test unless told."""
         program = Program()
         words = [sys.executable, "-m", "tests.presence", url or self.redis_url, feed, f"{ttl}"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        program.process = reactor.spawnProcess(
-            program, words[0], [*words, *ids], environment, str(ROOT)
-        )
-
-        async def end() -> None:
-            if not program.ended.called:
-                program.process.signalProcess("KILL")
-            await program.ended
-
-        self.addCleanup(lambda: Deferred.fromCoroutine(end()))
+        program.start(self, *words, *ids)
         await until(lambda: "here" in program.output)
         return program
 

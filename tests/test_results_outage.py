@@ -31,15 +31,7 @@ class OutageTests(ResultsTestCase):
 
     def away(self) -> tuple[FaultProxy, Thoonk]:
         """An instance whose Redis can be taken away."""
-        from twisted.internet import reactor
-
-        proxy = FaultProxy(reactor, self.endpoint())
-        self.addCleanup(proxy.stop)
-        proxy.listen()
-        thoonk = Thoonk(proxy.endpoint, connect_timeout=5)
-        self.addCleanup(thoonk.stopService)
-        thoonk.startService()
-        return proxy, thoonk
+        return self.behind_proxy(connect_timeout=5)
 
     async def test_finished_while_away(self) -> None:
         """What ended while there was no connection is told within a second after it is back."""

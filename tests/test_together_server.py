@@ -5,7 +5,6 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, gatherResults
 
 from tests.helpers import ThoonkTestCase, until
-from tests.proxy import FaultProxy
 from txthoonk import FeedDoesNotExist, JobNotClaimed, LeaseLost, Thoonk
 from txthoonk.client import ThoonkPubFactory
 from txthoonk.errors import ConnectionLost
@@ -108,11 +107,7 @@ class ServerTests(ThoonkTestCase):
 
         A call that was given up meanwhile does not.
         """
-        from twisted.internet import reactor
-
-        proxy = FaultProxy(reactor, self.endpoint(self.server.url))
-        self.addCleanup(proxy.stop)
-        proxy.listen()
+        proxy = self.fault_proxy(self.server.url)
         await proxy.refuse()
         thoonk = Thoonk(proxy.endpoint)
         self.addCleanup(thoonk.stopService)
@@ -132,14 +127,7 @@ class ServerTests(ThoonkTestCase):
 
     async def test_cut(self) -> None:
         """Where the connection is cut under a batch all fail alike, or all have happened."""
-        from twisted.internet import reactor
-
-        proxy = FaultProxy(reactor, self.endpoint(self.server.url))
-        self.addCleanup(proxy.stop)
-        proxy.listen()
-        thoonk = Thoonk(proxy.endpoint)
-        self.addCleanup(thoonk.stopService)
-        thoonk.startService()
+        proxy, thoonk = self.behind_proxy(self.server.url)
         job = await thoonk.job(self.name)
         for when in ("at once", "answered"):
             before = await self.job.length()

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import gatherResults
 
 from tests.helpers import Heard, until
-from tests.test_examples import ROOT
+from tests.programs import ROOT
 from tests.twistd import HANDLERS, TwistdTestCase
 
 #: A worker that fails where it must not.

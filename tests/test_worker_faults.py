@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from tests.helpers import Heard, until
-from tests.proxy import FaultProxy
 from tests.worker_helpers import WorkerTestCase
 from txthoonk import Claim, FeedDoesNotExist, Thoonk
 from txthoonk.errors import OutOfMemory
@@ -23,9 +22,7 @@ class OutageTests(WorkerTestCase):
         """A worker that starts before there is a Redis begins as soon as there is one."""
         from twisted.internet import reactor
 
-        proxy = FaultProxy(reactor, self.endpoint())
-        self.addCleanup(proxy.stop)
-        proxy.listen()
+        proxy = self.fault_proxy()
         await proxy.refuse()
         thoonk = Thoonk(proxy.endpoint, connect_timeout=0.3)
         self.addCleanup(thoonk.stopService)
@@ -133,14 +130,7 @@ class OutageTests(WorkerTestCase):
 
     async def test_stopped_during_a_cut(self) -> None:
         """A job that was stopped while its worker was cut off is noticed at the next extension."""
-        from twisted.internet import reactor
-
-        proxy = FaultProxy(reactor, self.endpoint())
-        self.addCleanup(proxy.stop)
-        proxy.listen()
-        theirs = Thoonk(proxy.endpoint)
-        self.addCleanup(theirs.stopService)
-        theirs.startService()
+        proxy, theirs = self.behind_proxy()
         started, ended = Heard(), Heard()
 
         async def handler(claim: Claim) -> None:

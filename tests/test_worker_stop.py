@@ -6,9 +6,8 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from tests.helpers import Heard
-from tests.proxy import FaultProxy
 from tests.worker_helpers import WorkerTestCase
-from txthoonk import Claim, JobWorker, Thoonk
+from txthoonk import Claim, JobWorker
 
 
 class StopTests(WorkerTestCase):
@@ -55,14 +54,7 @@ class StopTests(WorkerTestCase):
 
     async def test_confirmed(self) -> None:
         """When it has stopped, Redis knows what became of each job."""
-        from twisted.internet import reactor
-
-        proxy = FaultProxy(reactor, self.endpoint())
-        self.addCleanup(proxy.stop)
-        proxy.listen()
-        theirs = Thoonk(proxy.endpoint)
-        self.addCleanup(theirs.stopService)
-        theirs.startService()
+        proxy, theirs = self.behind_proxy()
         worker = self.work(self.handler, thoonk=theirs, grace=30, concurrency=10)
         ids = await self.job.put_many(["x"] * 10)
         await self.started.when(10)
@@ -153,14 +145,7 @@ class StopTests(WorkerTestCase):
 
     async def test_a_take_on_its_way(self) -> None:
         """Jobs that were on their way to a worker as it stopped are given back, or not claimed."""
-        from twisted.internet import reactor
-
-        proxy = FaultProxy(reactor, self.endpoint())
-        self.addCleanup(proxy.stop)
-        proxy.listen()
-        theirs = Thoonk(proxy.endpoint)
-        self.addCleanup(theirs.stopService)
-        theirs.startService()
+        proxy, theirs = self.behind_proxy()
         runs = Heard()
         worker = self.work(lambda claim: runs(claim.id), thoonk=theirs)
         await self.job.call("warm")
@@ -179,14 +164,7 @@ class StopTests(WorkerTestCase):
 
     async def test_a_take_on_its_way_alone(self) -> None:
         """The same for a worker whose instance goes on: once it has stopped nothing is claimed."""
-        from twisted.internet import reactor
-
-        proxy = FaultProxy(reactor, self.endpoint())
-        self.addCleanup(proxy.stop)
-        proxy.listen()
-        theirs = Thoonk(proxy.endpoint)
-        self.addCleanup(theirs.stopService)
-        theirs.startService()
+        proxy, theirs = self.behind_proxy()
         runs, claims = Heard(), Heard()
         worker = self.work(lambda claim: runs(claim.id), thoonk=theirs)
         await self.job.call("warm")

@@ -24,15 +24,7 @@ class OutageTests(WorkerTestCase):
 
     def away(self) -> tuple[FaultProxy, Thoonk]:
         """An instance whose Redis can be taken away."""
-        from twisted.internet import reactor
-
-        proxy = FaultProxy(reactor, self.endpoint())
-        self.addCleanup(proxy.stop)
-        proxy.listen()
-        thoonk = Thoonk(proxy.endpoint, connect_timeout=1)
-        self.addCleanup(thoonk.stopService)
-        thoonk.startService()
-        return proxy, thoonk
+        return self.behind_proxy(connect_timeout=1)
 
     async def test_while_starting(self) -> None:
         """Stopped before it has a connection, with one feed or several: at once, and in silence."""

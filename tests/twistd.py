@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
-
-from twisted.internet.defer import Deferred
 
 from tests.helpers import Heard, ThoonkTestCase
-from tests.test_examples import ROOT, Program
+from tests.programs import Program
 from txthoonk import Job, Thoonk
 
 __all__ = ["HANDLERS", "Twistd", "TwistdTestCase"]
@@ -82,25 +78,15 @@ class TwistdTestCase(ThoonkTestCase):
         **environment: str,
     ) -> Twistd:
         """Start it; on the Redis of this test unless told, None for no word about Redis."""
-        from twisted.internet import reactor
-
-        spawn: Any = reactor
         program = Twistd()
         where = [] if url is None else [f"--redis={url or self.redis_url}"]
         command = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
         self._programs += 1
         program.pid_file = f"{self._programs}.pid"
         command += ["-n", f"--pidfile={program.pid_file}", *twistd, "thoonk", *where, *arguments]
-        known = {k: v for k, v in os.environ.items() if k != "THOONK_REDIS"}
-        known.update(environment, PYTHONPATH=str(ROOT))
-        program.process = spawn.spawnProcess(program, command[0], command, known, str(self.folder))
-
-        async def end() -> None:
-            if not program.ended.called:
-                program.process.signalProcess("KILL")  # its workers see that, and end
-            await program.ended
-
-        self.addCleanup(lambda: Deferred.fromCoroutine(end()))
+        env = {"THOONK_REDIS": None, **environment}
+        # If it is killed in the end, its workers see that, and end too.
+        program.start(self, *command, folder=self.folder, env=env)
         return program
 
     async def stop(self, program: Twistd, name: str = "TERM", status: int = 0) -> None:

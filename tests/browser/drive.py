@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.board_helpers import runs
 from tests.browser.window import Window, browser, kill
+from tests.programs import ROOT, runs
 
 #: Whose list both drag about.
 OWNER = "docs"
-ROOT = Path(__file__).parents[2]
 
 
 class Drive:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 
 from tests.commits.worker import POINTS, names
 from tests.torture.processes import Nursery
+from tests.torture.report import Findings
 from txthoonk import Thoonk
 from txthoonk.embedded import EmbeddedRedis
 from txthoonk.errors import ThoonkError
@@ -33,12 +34,11 @@ LOOK: Final = 0.25
 
 
 @dataclass
-class Count:
+class Count(Findings):
     """What came of it.
 
     :ivar kills: of workers, by where they died.
     :ivar met: what workers met: runs, conflicts, lost leases, and errors by their names.
-    :ivar faults: what must not be, and each case of it.
     """
 
     jobs: int
@@ -49,20 +49,10 @@ class Count:
     stops: int = 0
     kills: Counter[str] = field(default_factory=Counter)
     met: dict[str, int] = field(default_factory=dict)
-    faults: dict[str, list[str]] = field(default_factory=dict)
-
-    def found(self, what: str, cases: Iterable[Any]) -> None:
-        """Note cases of a fault; none is worth noting too."""
-        self.faults[what] = [*self.faults.get(what, ()), *map(str, cases)]
-
-    @property
-    def problems(self) -> dict[str, list[str]]:
-        """The faults that there are."""
-        return {what: cases[:5] for what, cases in self.faults.items() if cases}
 
     def lines(self) -> list[str]:
         """For people."""
-        lines = [
+        return [
             f"{self.jobs} jobs, {self.seconds:.0f} s, seed {self.seed}",
             f"counter: {self.counter}",
             f"restarts of Redis by SIGKILL: {self.restarts}",
@@ -70,10 +60,7 @@ class Count:
             f"kills of workers: {self.kills.total()}",
             *(f"  {n:5} {POINTS.get(p, p)}" for p, n in sorted(self.kills.items())),
             *(f"{what}: {n}" for what, n in sorted(self.met.items())),
-            *(f"{what}: {len(cases)}" for what, cases in self.faults.items()),
-        ]
-        return lines + [
-            f"  {what}: {case}" for what, some in self.problems.items() for case in some
+            *self.fault_lines(),
         ]
 
 

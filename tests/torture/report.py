@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.torture_worker import POINTS
 
-__all__ = ["ANYWHERE", "STOPPED", "Report"]
+__all__ = ["ANYWHERE", "STOPPED", "Findings", "Report"]
 
 #: Not failpoints: the driver kills at some time; stops for longer than claims hold, and kills then.
 ANYWHERE, STOPPED = "anywhere", "stopped"
@@ -17,8 +17,34 @@ ANYWHERE, STOPPED = "anywhere", "stopped"
 _MORE_POINTS = {ANYWHERE: "by the driver", STOPPED: "and woken again, then by the driver"}
 
 
+@dataclass(kw_only=True)
+class Findings:
+    """What was found that must not be.
+
+    :ivar faults: what that is, and each case of it.
+    """
+
+    faults: dict[str, list[str]] = field(default_factory=dict)
+
+    def found(self, what: str, cases: Iterable[Any]) -> None:
+        """Note cases of a fault; none is worth noting too."""
+        self.faults[what] = [*self.faults.get(what, ()), *map(str, cases)]
+
+    @property
+    def problems(self) -> dict[str, list[str]]:
+        """The faults that there are."""
+        return {what: cases[:5] for what, cases in self.faults.items() if cases}
+
+    def fault_lines(self) -> list[str]:
+        """For people: how many there are of each, and some of them."""
+        return [
+            *(f"{what}: {len(cases)}" for what, cases in self.faults.items()),
+            *(f"  {what}: {case}" for what, some in self.problems.items() for case in some),
+        ]
+
+
 @dataclass
-class Report:
+class Report(Findings):
     """What came of it.
 
     :ivar kills: by where workers died.
@@ -26,7 +52,6 @@ class Report:
     :ivar killed_claims: claims that workers held when they died.
     :ivar stopped_claims: the same of workers that were stopped.
     :ivar late: claims that expired though their process ran: the machine was too slow for them.
-    :ivar faults: what must not be, and each case of it.
     """
 
     feed: str
@@ -44,16 +69,6 @@ class Report:
     expired: int = 0
     late: int = 0
     looks: int = 0
-    faults: dict[str, list[str]] = field(default_factory=dict)
-
-    def found(self, what: str, cases: Iterable[Any]) -> None:
-        """Note cases of a fault; none is worth noting too."""
-        self.faults[what] = [*self.faults.get(what, ()), *map(str, cases)]
-
-    @property
-    def problems(self) -> dict[str, list[str]]:
-        """The faults that there are."""
-        return {what: cases[:5] for what, cases in self.faults.items() if cases}
 
     def lines(self) -> list[str]:
         """For people."""
@@ -76,7 +91,4 @@ class Report:
                 f"claims that expired though their process ran: {self.late}",
                 f"looks at the states of all jobs meanwhile: {self.looks}",
             ]
-        lines += [f"{what}: {len(cases)}" for what, cases in self.faults.items()]
-        for what, some in self.problems.items():
-            lines += [f"  {what}: {case}" for case in some]
-        return [line.rstrip() for line in lines]
+        return [line.rstrip() for line in (*lines, *self.fault_lines())]
