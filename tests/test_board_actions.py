@@ -275,12 +275,17 @@ class PeopleTests(SynchronousTestCase):
             ("team:1:*", "team-1"),
             ("../..", "u-2e2e2f2e2e"),
             ("Анна", "u-d0b0d0bdd0bdd0b0"),
+            ("Zoë 👩‍👩‍👧", "zoe"),
             ("Ada Анна", "u-61646120d0b0d0bdd0bdd0b0"),
         ):
             self.assertEqual(member_id(name), id)
         for name in ("x" * 500, "я" * 500, "💃", "-" * 100):
             self.assertRegex(member_id(name), r"\A[a-z0-9-]{1,40}\Z")
+        alike = ("Александр Иванов", "Александр Петров", "山田太郎さん一号", "山田太郎さん二号")
+        self.assertEqual(len({member_id(name) for name in alike}), 4, "nobody is somebody else")
         self.assertEqual(clean_name(" Ada \n\x00 Lovelace "), "Ada Lovelace")
+        self.assertEqual(clean_name("a\u00a0b \u202e👩‍👩‍👧"), "a b 👩‍👩‍👧")
+        self.assertEqual(clean_name("\u200d \u200d"), "")
 
     def test_cookies(self) -> None:
         """A cookie that was not made here says nothing."""
