@@ -101,13 +101,14 @@ export const face = (id, name, away = false) => {
 
 /** A line of what is said and done. */
 export const makeLine = ({ said }) => make("li", { class: said ? "" : "did" },
-  make("span", { class: "who" }), make("span", { class: "what" }), make("time", { class: "at" }));
+  make("span", { class: "who", dir: "auto" }), " ", make("span", { class: "what", dir: "auto" }),
+  make("time", { class: "at" }));
 
 /** What it says now. */
 export const showLine = (element, { item, pending }, who, words) => {
   const [name, what, at] = element.children;
   element.classList.toggle("pending", Boolean(pending));
   write(name, who);
-  write(what, ` ${words}`);
+  write(what, words);
   write(at, item.at ? ago(item.at) : "");
 };

@@ -36,6 +36,15 @@ export const ship = (row, column) => {
   return act("ship", { team: view.team, member: column.id, id: row.id });
 };
 
+export const remove = (row, column) => {
+  const place = { team: view.team, member: column.id, id: row.id };
+  if (may("retract", place) === false) {
+    return toast("Only whose list it is, and who wrote it, can remove it.");
+  }
+  selectNeighbour(row, column);
+  return act("retract", place);
+};
+
 export const shift = (row, column, by) => {
   const others = column.tasks.filter((each) => each !== row && !each.ghost);
   const at = column.tasks.filter((each) => !each.ghost).indexOf(row) + by;
@@ -52,7 +61,7 @@ export const edit = (row, column) => {
 
 export const showEditor = (element, row, column) => {
   if (element.querySelector("textarea")) return;
-  const area = make("textarea", { rows: 2, maxlength: 500, "aria-label": "Text of the task" });
+  const area = make("textarea", { rows: 2, maxlength: 500, dir: "auto", "aria-label": "Text of the task" });
   area.value = row.item.text;
   const done = (save) => {
     const { editing } = view;
@@ -82,6 +91,9 @@ export const give = (row, column) => {
   const place = { team: view.team, member: column.id, id: row.id };
   const others = view.lists.filter((each) => each.id !== column.id);
   if (!others.length) return toast("Nobody else is in this team yet.", true);
+  if (may("delegate", { ...place, to: others[0].id }) === false) {
+    return toast("Only whose list it is, and who wrote it, can delegate it.");
+  }
   const list = $("give-to");
   list.replaceChildren(...others.map((each) => {
     const button = make("button", { value: each.id }, face(each.id, each.name), each.name);
@@ -97,6 +109,7 @@ export const give = (row, column) => {
   };
   dialog.showModal();
   list.querySelector("button").focus();
+  return undefined;
 };
 
 export const tryEdit = (row, column) => {
