@@ -41,7 +41,9 @@ class Trouble:
     def __init__(self, chromium: Any, url: str) -> None:
         self.url = url
         self.errors: list[str] = []
-        self.ada, self.bob = (Window(chromium, url, name, self.errors) for name in ("Ada", "Bob"))
+        self.ada, self.bob, self.cleo = (
+            Window(chromium, url, name, self.errors) for name in ("Ada", "Bob", "Cleo")
+        )
 
     def run(self) -> dict[str, Any]:
         """Do all of it."""
@@ -55,6 +57,7 @@ class Trouble:
         seen["taken"] = self.taken_by_others()
         seen["removed"] = self.removed()
         seen["files"] = dict(self.files())
+        seen["never answered"] = self.never_answered()
         seen["errors"] = list(self.errors)
         seen["signed out"] = self.signed_out()  # the browser counts this as an error
         return seen
@@ -127,7 +130,9 @@ class Trouble:
         ada.wait("(id) => !document.querySelector(`.column.mine .task[data-id='${id}']`)", id)
         seen["to tab to"] = ada.page.locator(".column.mine .task[tabindex='0']").count()
         ada.page.keyboard.press("ArrowDown")
-        return {**seen, "by the arrow": ada.page.evaluate(FOCUS)}
+        seen["by the arrow"] = ada.page.evaluate(FOCUS)
+        ada.page.keyboard.press("Alt+ArrowUp")
+        return {**seen, "read aloud": ada.page.text_content("#said")}
 
     def files(self) -> Iterator[tuple[str, str]]:
         """What the page says of files."""
@@ -154,6 +159,18 @@ class Trouble:
             self.ada.reads(".toast", "came in")
             yield "windows.txt", self.toasts(self.ada)
         self.ada.settled()
+
+    def never_answered(self) -> list[str]:
+        """What a page says that has been opened while nobody answers."""
+        page = self.cleo.page
+        page.route_web_socket("**/live/socket", lambda _: None)
+        self.cleo.sign_in()
+        page.evaluate("(team) => { location.hash = team; }", self.ada.team)
+        self.cleo.wait("() => document.querySelector('#status').dataset.state === 'away'")
+        lists = page.evaluate(
+            "getComputedStyle(document.querySelector('#columns'), '::before').content"
+        )
+        return [page.inner_text("#status"), lists]
 
     def signed_out(self) -> dict[str, Any]:
         """The cookie is of no use any more, as when ``make demo`` was started again."""

@@ -98,6 +98,10 @@ const forget = () => {
 
 const showStatus = () => {
   const { state, seconds } = live.status;
+  if (view.status !== live.status) {
+    Object.assign(view, { status: live.status, since: Date.now() });
+    if (seconds !== undefined) view.until = Date.now() + seconds * 1000;
+  }
   const waits = live.outbox.filter((each) => each.name !== "here").length;
   const oldest = Math.min(...live.outbox.map((each) => since.get(each.id) ?? Date.now()));
   const late = Date.now() - oldest > PATIENCE;
@@ -113,18 +117,16 @@ const showStatus = () => {
     revoked: ["away", "you may not read this any more"],
     closed: ["away", "closed"],
   }[state] ?? [state, state];
-  if (state === "live" && late) {
-    const why = navigator.onLine ? "Redis or the workers are away" : "this device seems to be offline";
+  if (state === "connecting" && Date.now() - view.since > PATIENCE) {
+    told = ["away", `no answer yet: the server or Redis is away${actions}`];
+  } else if (state === "live" && late) {
+    const why = navigator.onLine ? "the server, Redis or the workers are away" : "this device seems to be offline";
     told = ["away", `no answer yet: ${why}${actions}`];
   } else if (state === "live" && waits) told = ["busy", "live", actions];
   $("status").dataset.state = told[0];
   write($("status-words"), told[1]);
   write($("status-more"), told[2] ?? "");
   $("again").hidden = state !== "refused";
-  if (seconds !== undefined && view.status !== live.status) {
-    view.until = Date.now() + seconds * 1000;
-    view.status = live.status;
-  }
 };
 
 const showProcesses = () => {

@@ -3,7 +3,7 @@
 import { act, may, toast } from "./doing.js";
 import { positionAt } from "./model.js";
 import { face, make } from "./rows.js";
-import { $, page, view } from "./state.js";
+import { $, announce, page, view } from "./state.js";
 
 export const find = (member, id) => {
   const column = view.lists.find((each) => each.id === member);
@@ -52,6 +52,7 @@ export const shift = (row, column, by) => {
   act("move", { team: view.team, member: column.id, id: row.id, position: positionAt(others, at) });
   page.show();
   focusSelected();
+  announce(`Moved to ${at + 1} of ${others.length + 1}.`);
 };
 
 export const edit = (row, column) => {
