@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from examples.board import Team
 from examples.board.check import Person
+from examples.board.processes import MOST_ILL
 from tests.board_helpers import BoardProcess, runs
 
 
@@ -123,6 +124,9 @@ class DemoTests(SynchronousTestCase):
         for key, killed in (("w", "web 1"), ("k", "worker 1")):
             os.write(ours, f"{key}\n".encode())
             board.read_until(f"{killed} (")
+        for _ in range(2 * MOST_ILL + 3):
+            os.write(ours, b"k\n")
+            board.read_until("takes its place")  # each time: a killed process is no ill one
         os.write(ours, b"r\n")
         board.read_until("Redis is back")
         os.write(ours, b"?\n")

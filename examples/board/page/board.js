@@ -156,7 +156,8 @@ const PLAIN = {
 };
 
 document.addEventListener("keydown", (event) => {
-  const { key, target } = event;
+  const { target } = event;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key; // Caps Lock is no other key
   if (!view.team || document.querySelector("dialog[open]")) return;
   if (target.closest("input, textarea, select")) {
     if (key === "Escape") target.blur();

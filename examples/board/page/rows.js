@@ -93,9 +93,14 @@ export const face = (id, name, away = false) => {
   let hue = 0;
   for (const c of id) hue = (hue * 31 + c.codePointAt(0)) % 360;
   const letters = name.split(/\s+/).map((word) => [...word][0]).join("").slice(0, 2).toUpperCase();
-  const element = make("span", { class: away ? "face away" : "face", title: away ? `${name} is away` : name },
-    letters || "?");
+  const element = make("span", { class: away ? "face away" : "face", role: "img" }, letters || "?");
   element.style.setProperty("--hue", hue);
+  return entitle(element, away ? `${name} is away` : name);
+};
+
+/** Say what a picture is, to whoever points at it and to whoever is read to. */
+export const entitle = (element, text) => {
+  if (element.title !== text) element.setAttribute("aria-label", element.title = text);
   return element;
 };
 

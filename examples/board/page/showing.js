@@ -2,7 +2,7 @@
 
 import { KNOWN, act, answers, capital, may, toast } from "./doing.js";
 import { columns, talk, words } from "./model.js";
-import { about, face, make, makeLine, reconcile, showLine, showText, write } from "./rows.js";
+import { about, entitle, face, make, makeLine, reconcile, showLine, showText, write } from "./rows.js";
 import {
   $, MOST_NEWS, declared, hint, lastAction, live, me, name, news, page, pending, processes, read,
   settling, since, teams, view,
@@ -179,9 +179,9 @@ const showHere = () => {
   reconcile(
     $("here"),
     some,
-    (item, id) => make("li", {}, id ? face(id, item.name) : make("span", { class: "face more" })),
+    (item, id) => make("li", {}, id ? face(id, item.name) : make("span", { class: "face more", role: "img" })),
     ({ firstElementChild: shown }, { name, web, others, count }) => {
-      shown.title = others ? `${others} are here too` : `${name} is here, by web process ${web}`;
+      entitle(shown, others ? `${others} are here too` : `${name} is here, by web process ${web}`);
       if (others) write(shown, `+${count}`);
     },
   );
@@ -256,7 +256,7 @@ const showColumn = (element, column) => {
   const [header, form, tasks, shipped] = element.children;
   const away = !here().has(column.id);
   header.firstElementChild.classList.toggle("away", away);
-  header.firstElementChild.title = away ? `${column.name} is away` : `${column.name} is here`;
+  entitle(header.firstElementChild, `${column.name} is ${away ? "away" : "here"}`);
   write(header.querySelector("h2"), column.name);
   write(header.querySelector(".count"), String(column.tasks.filter((row) => !row.leaving).length));
   tasks.dataset.empty = column.id === me.id ? "Nothing to do" : "Nothing to do; drag a task here";

@@ -97,8 +97,9 @@ export const give = (row, column) => {
   }
   const list = $("give-to");
   list.replaceChildren(...others.map((each) => {
-    const button = make("button", { value: each.id }, face(each.id, each.name), each.name);
-    return make("li", {}, button);
+    const picture = face(each.id, each.name);
+    picture.setAttribute("aria-hidden", "true");
+    return make("li", {}, make("button", { value: each.id }, picture, make("span", { dir: "auto" }, each.name)));
   }));
   const dialog = $("give");
   dialog.returnValue = "";
