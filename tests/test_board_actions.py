@@ -251,6 +251,24 @@ class ActionTests(ThoonkTestCase):
         too_many = "\n".join(f"task {n}" for n in range(501))
         await self.mine(ADA, "import", 422, text=too_many)
         self.assertEqual(len(await self.texts()), 50)
+        await self.mine(ADA, "import", 422, text="x\x00\n")
+        await self.undo()
+        self.assertEqual((await self.texts(), await self.shipped()), ([], []))
+
+    async def test_import_what_is_done(self) -> None:
+        """The list of what was done last year is imported, and taken back, as a whole."""
+        text = "\n".join(f"x task {n}" for n in range(500))
+        found = await self.mine(ADA, "import", 200, text=text)
+        self.assertEqual(found, {"tasks": 0, "shipped": 500})
+        self.assertEqual(await self.shipped(), [f"task {n}" for n in range(400, 500)])
+        await self.undo()
+        self.assertEqual(await self.shipped(), [])
+
+    async def test_nobody(self) -> None:
+        """Whoever is not signed in may nothing, which is no failure of a rule."""
+        for name, more in (("here", {}), ("say", {"text": "x"}), ("undo", {"act": "x"})):
+            await self.do(None, name, 403, team=self.team, **more)
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_programs(self) -> None:
         """Programs have jobs of their own; what they do is not told, nor to be taken back."""
@@ -275,12 +293,17 @@ class PeopleTests(SynchronousTestCase):
             ("team:1:*", "team-1"),
             ("../..", "u-2e2e2f2e2e"),
             ("Анна", "u-d0b0d0bdd0bdd0b0"),
+            ("Zoë 👩‍👩‍👧", "zoe"),
             ("Ada Анна", "u-61646120d0b0d0bdd0bdd0b0"),
         ):
             self.assertEqual(member_id(name), id)
         for name in ("x" * 500, "я" * 500, "💃", "-" * 100):
             self.assertRegex(member_id(name), r"\A[a-z0-9-]{1,40}\Z")
+        alike = ("Александр Иванов", "Александр Петров", "山田太郎さん一号", "山田太郎さん二号")
+        self.assertEqual(len({member_id(name) for name in alike}), 4, "nobody is somebody else")
         self.assertEqual(clean_name(" Ada \n\x00 Lovelace "), "Ada Lovelace")
+        self.assertEqual(clean_name("a\u00a0b \u202e👩‍👩‍👧"), "a b 👩‍👩‍👧")
+        self.assertEqual(clean_name("\u200d \u200d"), "")
 
     def test_cookies(self) -> None:
         """A cookie that was not made here says nothing."""

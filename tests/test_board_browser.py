@@ -123,6 +123,43 @@ class BrowserTests(TestCase):
         await self._same_as_redis(self._thoonk(redis), seen["team"], seen["shown"][0])
         await self._ended(board)
 
+    async def test_trouble(self) -> None:
+        """What others do meanwhile costs nobody a word, and whatever does not work is told."""
+        board, url, _ = await self._board()
+        seen = await deferToThread(drive, "tests.browser.trouble", url)
+        self.assertEqual(seen["errors"], [])
+        self.assertEqual(seen["no such team"], ["", "There is no such team."])
+        crowd = seen["crowd"]
+        self.assertLess(crowd["height"], 80, "the top is one line, however many are here")
+        self.assertLess(crowd["right"], crowd["wide"])
+        self.assertIn("are here too", crowd["title"])
+        for words in ("“pie”", "“cake with candles”"):
+            self.assertIn(words, seen["changed"])
+        taken = seen["taken"]
+        self.assertIn("taken it away", taken["toast"])
+        self.assertEqual(taken["field"], "bread and butter d u", "keys went on as text")
+        self.assertEqual((taken["open"], taken["rest"]), (False, True))
+        removed = {"by the button": "three", "to tab to": 1, "by the arrow": "four"}
+        self.assertEqual(seen["removed"], {**removed, "read aloud": "Moved to 1 of 3."})
+        status, lists = seen["never answered"]
+        self.assertIn("no answer yet: the server or Redis is away; 1 action waits", status)
+        self.assertIn("on their way", lists)
+        long = "That is too long: 200,000 bytes are the most."
+        self.assertEqual(
+            seen["files"],
+            {
+                "none": "Choose a file, or paste a list.",
+                "empty.txt": "empty.txt is empty.",
+                "latin.txt": "latin.txt is no text in UTF-8.",
+                "picture.txt": "picture.txt is no text in UTF-8.",
+                "long.txt": long,
+                "windows.txt": "1 task came in, 1 shipped.",
+            },
+        )
+        self.assertIn("not signed in any more; 1 action waits", seen["signed out"]["says"])
+        self.assertGreater(seen["signed out"]["feeds"], 1, "what was there can still be read")
+        await self._ended(board)
+
     async def _board(self) -> tuple[BoardProcess, str, str]:
         """A board, its URL and that of its Redis."""
         check_browser()

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import socket
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from examples.board import Team
 from examples.board.check import Person
+from examples.board.processes import MOST_ILL
 from tests.board_helpers import BoardProcess
 from tests.programs import runs
 
@@ -93,7 +95,8 @@ class DemoTests(SynchronousTestCase):
         self.assertNotIn("unsafe", policy)
         self.assertNotIn("<script>", page.text)
         self.assertEqual(get("/as/bob/").status, 302, "the cookie is Ada's")
-        self.assertEqual(get("/as/bob/live/feeds/teams").status, 403)
+        self.assertEqual(get("/as/bob/live/feeds/teams").status, 401, "not 403: he may sign in")
+        self.assertEqual(get("/as/bob/live/actions/here", "POST", "{}").status, 401)
         self.assertEqual(get("/as/ada-lovelace/live/feeds/teams").status, 200)
         cookie = cookie[:-1] + ("0" if cookie[-1] != "0" else "1")
         self.assertEqual(get("/as/ada-lovelace/").status, 302, "the cookie is forged")
@@ -122,6 +125,9 @@ class DemoTests(SynchronousTestCase):
         for key, killed in (("w", "web 1"), ("k", "worker 1")):
             os.write(ours, f"{key}\n".encode())
             board.read_until(f"{killed} (")
+        for _ in range(2 * MOST_ILL + 3):
+            os.write(ours, b"k\n")
+            board.read_until("takes its place")  # each time: a killed process is no ill one
         os.write(ours, b"r\n")
         board.read_until("Redis is back")
         os.write(ours, b"?\n")
@@ -162,6 +168,9 @@ class DemoTests(SynchronousTestCase):
         for options, words in (
             (("--import", "/nowhere/todo.txt"), "/nowhere/todo.txt"),
             (("--import", self.file("a.md", "# Nothing\n")), "neither todo.txt nor a markdown"),
+            (("--import", sys.executable), "python.*: this is no text in UTF-8"),
+            (("--import", self.file("many.txt", "task\n" * 501)), "many.txt: 501 tasks in .* 500"),
+            (("--import", self.file("long.txt", "ä" * 100_001)), "long.txt: .* 200,002 bytes"),
             (("--port", port), f"port {port} of 127.0.0.1"),
         ):
             board = self.board(*options)

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from examples.board.importing import LONGEST, Task, read_markdown, read_tasks, read_todo_txt
+from examples.board.importing import (
+    LONGEST,
+    Task,
+    decode,
+    read_markdown,
+    read_tasks,
+    read_todo_txt,
+)
 from examples.board.sample import make_sample
 
 ROOT = Path(__file__).parents[1]
@@ -161,6 +168,15 @@ class EitherTests(SynchronousTestCase):
         self.assertEqual(read_tasks("- a"), [Task("- a")])
         self.assertEqual(read_tasks("- a", "todo.md"), [])
         self.assertEqual(read_tasks("# Title\n\nText.", "README.markdown"), [])
+
+    def test_what_is_no_text(self) -> None:
+        """A picture is no list; Windows' UTF-16 is one, and letters are not guessed."""
+        for data in ("Müller".encode("latin-1"), b"\x89PNG\r\n", b"\xff\xfe\x00"):
+            self.assertRaises(ValueError, decode, data)
+        for codec in ("utf-8", "utf-8-sig", "utf-16"):
+            text = decode("(A) Müller\r\nx 🎂".encode(codec))
+            self.assertEqual(read_tasks(text), [Task("(A) Müller"), Task("🎂", done=True)])
+        self.assertEqual(read_tasks("GIF89a\0\0\n- [ ] a"), [])
 
     @given(st.text(), st.sampled_from(["", "a.md", "todo.txt"]))
     def test_anything(self, text: str, name: str) -> None:

@@ -225,6 +225,8 @@ async def import_(act: Act) -> None:
     if len(found) > MOST_IMPORTED:
         raise Refused(422, f"These are {len(found)} tasks; {MOST_IMPORTED} is the most.")
     changes = []
+    done = sum(task.done for task in found)
+    pushed_out = done - rules.MOST_SHIPPED  # the first ones, by those after them
     for number, task in enumerate(found):
         item = {"text": task.text, "by": act.user["id"], "at": now(), "act": act.id}
         item |= {
@@ -232,11 +234,12 @@ async def import_(act: Act) -> None:
             for name in ("section", "created", "completed")
             if (value := getattr(task, name))
         }
-        if task.done:
-            changes.append(shipped.change.publish(item, id=f"{act.id}-{number}"))
-        else:
+        if not task.done:
             changes.append(tasks.change.append(item))
-    done = sum(task.done for task in found)
+        elif pushed_out > 0:
+            pushed_out -= 1
+        else:
+            changes.append(shipped.change.publish(item, id=f"{act.id}-{number}"))
     await act.commit(
         *changes,
         *noted(act, "import", f"{len(found)} tasks", member=payload.member),

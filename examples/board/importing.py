@@ -6,11 +6,12 @@ shows them; the dates of todo.txt and the heading above a check-list are kept be
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["Task", "read_markdown", "read_tasks", "read_todo_txt"]
+__all__ = ["Task", "decode", "read_markdown", "read_tasks", "read_todo_txt"]
 
 #: Characters of a task's text; what is longer ends in an ellipsis.
 LONGEST = 500
@@ -111,11 +112,26 @@ def read_markdown(text: str) -> list[Task]:
     return tasks
 
 
+def decode(data: bytes) -> str:
+    """The text of a file: UTF-8, or UTF-16 with its mark in front.
+
+    :raises ValueError: if it is neither.
+    """
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return data.decode("utf-16" if marked else "utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("this is no text in UTF-8") from None
+
+
 def read_tasks(text: str, name: str = "") -> list[Task]:
     """Read either, by the file's name if that tells, else by what is in it.
 
     :param name: of the file; ``.md`` and ``.markdown`` are markdown.
+    :returns: none of what is no text, but has NUL in it.
     """
+    if "\0" in text:
+        return []
     if name.lower().endswith((".md", ".markdown")):
         return read_markdown(text)
     return read_markdown(text) or read_todo_txt(text)

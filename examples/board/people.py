@@ -12,9 +12,10 @@ import json
 import re
 import unicodedata
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import sha256
 from typing import Any
 
-__all__ = ["COOKIE", "member_id", "read_cookie", "sign"]
+__all__ = ["COOKIE", "clean_name", "member_id", "read_cookie", "sign"]
 
 COOKIE = b"board"
 
@@ -25,20 +26,24 @@ LONGEST = 40
 def member_id(name: str) -> str:
     """What a member is called in the names of feeds; "Ada L." is ``ada-l``.
 
-    Names that differ in capitals or accents only are the same one; other alphabets become numbers.
+    Names that differ in capitals, accents or punctuation only are the same one; other alphabets
+    become numbers. What is too long ends in a digest of all of it.
     """
     plain = unicodedata.normalize("NFKD", name).casefold()
     plain = "".join(c for c in plain if not unicodedata.combining(c))
-    latin = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
-    if not latin or sum(c.isalpha() and not c.isascii() for c in plain):
-        return "u-" + plain.encode().hex()[:38]
-    return latin[:LONGEST].strip("-")
+    id = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    if not id or sum(c.isalpha() and not c.isascii() for c in plain):
+        id = "u-" + plain.encode().hex()
+    if len(id) > LONGEST:
+        id = f"{id[: LONGEST - 13]}-{sha256(plain.encode()).hexdigest()[:12]}"
+    return id
 
 
 def clean_name(name: str) -> str:
     """A name as it is shown: one line, not too long."""
-    name = "".join(c for c in name if c.isprintable())
-    return " ".join(name.split())[:LONGEST]
+    # The joiner makes one picture of several.
+    shown = (c for c in name if c.isprintable() or c.isspace() or c == "\u200d")
+    return " ".join("".join(shown).split())[:LONGEST].strip(" \u200d")
 
 
 def sign(secret: bytes, user: Any) -> bytes:

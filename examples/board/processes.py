@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 #: Seconds between two looks at whether all still run.
 LOOK = 0.1
-#: A process that ran for so many seconds was well; one that dies sooner so often is not.
+#: A process that ran for so many seconds was well; one that ends sooner so often is not.
 STEADY, MOST_ILL = 3.0, 5
 #: Seconds that they may take to end by themselves.
 PATIENCE = 5.0
@@ -68,10 +68,11 @@ class Process:
         :raises ProcessesFailed: if that was in vain too often.
         """
         self.close()
-        well = self._reactor.seconds() - self._since > STEADY
+        status = self._popen.returncode
+        # Whoever kills it, as the demo invites to, says nothing of how it is.
+        well = status == -signal.SIGKILL or self._reactor.seconds() - self._since > STEADY
         self._ill = 0 if well else self._ill + 1
         if self._ill > MOST_ILL:
-            status = self._popen.returncode
             raise ProcessesFailed(f"{self.name} ended with status {status}, once too often")
         self.restarts += 1
         self._start()

@@ -10,6 +10,7 @@ from txthoonk import Feed, SortedFeed, Thoonk
 from txthoonk.actions import Act
 
 __all__ = [
+    "MOST_SHIPPED",
     "Feeds",
     "is_author",
     "is_member",
@@ -43,7 +44,8 @@ class Feeds:
 
     def shipped(self, member: str) -> Feed:
         """What a member has done."""
-        return self._get("feed", self._names.shipped(member), max_length=MOST_SHIPPED)
+        name = self._names.shipped(member)
+        return self._get("feed", name, max_length=MOST_SHIPPED, history=5 * MOST_SHIPPED)
 
     def undo(self, member: str) -> Feed:
         """How to take back what a member did last."""
@@ -103,12 +105,12 @@ def is_signed_in(act: Act) -> bool:
 
 async def is_member(act: Act) -> bool:
     """Members of the team may."""
-    return await member_of(act.thoonk, act.payload.team, act.user["id"])
+    return act.user is not None and await member_of(act.thoonk, act.payload.team, act.user["id"])
 
 
 async def is_owner(act: Act) -> bool:
     """Only whose list it is may."""
-    return act.payload.member == act.user["id"] and await is_member(act)
+    return await is_member(act) and bool(act.payload.member == act.user["id"])
 
 
 async def is_author(act: Act) -> bool:

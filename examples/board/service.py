@@ -17,11 +17,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from examples.board import PROCESSES
-from examples.board.actions import bulk
+from examples.board.actions import MOST_IMPORTED, bulk
 from examples.board.check import CheckFailed, check
-from examples.board.importing import Task, read_tasks
+from examples.board.importing import Task, decode, read_tasks
 from examples.board.processes import Process, Processes, ProcessesFailed
 from examples.board.sample import make_sample
+from examples.board.shapes import LONGEST_IMPORT
 from examples.history.terminal import Terminal
 from txthoonk import Thoonk, ThoonkError
 from txthoonk.embedded import EmbeddedRedis
@@ -153,8 +154,10 @@ class Board(Service):
         self._task(self._keep_redis())
         await self._when_up(thoonk)
         team = await self._begin_with(thoonk, text)
-        url = f"http://{self._shown_host()}:{self._listening.getsockname()[1]}/"
-        self._welcome(url, len(tasks))
+        port = self._listening.getsockname()[1]
+        everywhere = self._host in ("", "0.0.0.0")
+        url = f"http://{'127.0.0.1' if everywhere else self._host}:{port}/"
+        self._welcome(url, len(tasks), f"http://{own_address()}:{port}/" if everywhere else "")
         if self._checks:
             await deferToThread(check, url, team, self._kill, self._terminal.say)
             self._end()
@@ -166,10 +169,18 @@ class Board(Service):
         if not self._imported:
             text = make_sample()
             return text, read_tasks(text)
-        text = Path(self._imported).read_text(encoding="utf-8", errors="replace")
+        data = Path(self._imported).read_bytes()
+        try:
+            text = decode(data)
+        except ValueError as error:
+            raise DemoFailed(f"{self._imported}: {error}") from None
         tasks = read_tasks(text, self._imported)
         if not tasks:
             raise DemoFailed(f"{self._imported}: neither todo.txt nor a markdown check-list")
+        if len(tasks) > MOST_IMPORTED or len(data) > LONGEST_IMPORT:
+            found = f"{len(tasks):,} tasks in {len(data):,} bytes"
+            most = f"{MOST_IMPORTED} in {LONGEST_IMPORT:,} are the most"
+            raise DemoFailed(f"{self._imported}: {found}; {most}")
         return text, tasks
 
     def _start(self, kind: str, number: int, **options: Any) -> None:
@@ -237,10 +248,7 @@ class Board(Service):
 
     # -- the terminal -----------------------------------------------------------------------
 
-    def _shown_host(self) -> str:
-        return "127.0.0.1" if self._host in ("", "0.0.0.0") else self._host
-
-    def _welcome(self, url: str, tasks: int) -> None:
+    def _welcome(self, url: str, tasks: int, elsewhere: str) -> None:
         say = self._terminal.say
         found = {each.name: each.pid for each in self._processes}
         webs = " ".join(str(pid) for name, pid in found.items() if name.startswith("web"))
@@ -248,6 +256,8 @@ class Board(Service):
         source = self._imported or "this repository's docs"
         say()
         say(f"The team board is at  {url}   ({tasks} tasks from {source})")
+        if elsewhere:
+            say(f"On other devices it is at  {elsewhere}   (whoever reaches that can use it)")
         say()
         say("  1  Open it in two windows: be Ada in one and Bob in the other; join the team.")
         say("  2  Drag, edit, ship and delegate tasks, chat, undo: both windows show it at once.")
@@ -274,6 +284,16 @@ class Board(Service):
 
     def _sleep(self, seconds: float) -> Deferred[None]:
         return deferLater(self._reactor, seconds)
+
+
+def own_address() -> str:
+    """This machine's address in its network, or its name where it has none."""
+    with socket.socket(type=socket.SOCK_DGRAM) as found:
+        try:
+            found.connect(("192.0.2.1", 9))  # nothing is sent: this only chooses the way
+        except OSError:
+            return socket.gethostname()
+        return str(found.getsockname()[0])
 
 
 def listen(host: str, port: int | None) -> socket.socket:

@@ -12,6 +12,9 @@ __all__ = [
     *("Say", "Shape", "Undo"),
 ]
 
+#: Bytes of a list that is imported, as bringing.js has it.
+LONGEST_IMPORT = 200_000
+
 TeamId = Annotated[str, Meta(pattern="^[0-9]{1,9}$")]
 MemberId = Annotated[str, Meta(pattern="^[a-z0-9-]{1,40}$")]
 ItemId = Annotated[str, Meta(pattern="^[0-9]{1,15}$")]
@@ -84,7 +87,7 @@ class Say(OfTeam):
 class Import(OfMember):
     """Tasks out of a file."""
 
-    text: Annotated[str, Meta(max_length=200_000)]
+    text: Annotated[str, Meta(max_length=LONGEST_IMPORT)]
     name: Annotated[str, Meta(max_length=200)] = ""
 
 

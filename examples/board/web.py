@@ -26,7 +26,7 @@ from examples.board.actions import board
 from examples.board.member import run
 from examples.board.people import COOKIE, clean_name, member_id, read_cookie, sign
 from txthoonk import Thoonk
-from txthoonk.web import LiveResource
+from txthoonk.web import LiveResource, WebError
 
 PAGE = Path(__file__).with_name("page")
 
@@ -64,7 +64,7 @@ class Front(Resource):
         self.number = number
         self.live = LiveResource(
             thoonk,
-            may_read=lambda user, feed: user is not None and rules.may_read(thoonk, user, feed),
+            may_read=lambda user, feed: rules.may_read(thoonk, user, feed),
             authenticate=self.authenticate,
             actions=board,
             serializer="json",
@@ -80,12 +80,19 @@ class Front(Resource):
         self.putChild(b"as", Everybody(self))
         self.putChild(b"debug", Debug(self))
 
-    def authenticate(self, request: Request) -> Any:
-        """Who asks: the one whose cookie it is, at the path of just that one."""
+    def user(self, request: Request) -> Any:
+        """Who asks: the one whose cookie it is, at the path of just that one; or None."""
         user = read_cookie(self.secret, request.getCookie(COOKIE))
         if user is None or request.prepath[:2] != [b"as", user["id"].encode()]:
             return None
         return {**user, "web": self.number}
+
+    def authenticate(self, request: Request) -> Any:
+        """The same, of whoever may follow and act: a page of a board that is over may not."""
+        user = self.user(request)
+        if user is None:
+            raise WebError(401, "sign in first")
+        return user
 
 
 class SignIn(Resource):
@@ -137,7 +144,7 @@ class Somebody(Resource):
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """The page; without a cookie, the sign-in."""
-        user = self._front.authenticate(request)
+        user = self._front.user(request)
         if user is None:
             return Redirect(b"/")
         if path == b"me":

@@ -122,7 +122,7 @@ class Drive:
         )
         bob.wait("() => document.querySelectorAll('.column.mine .task').length === 2")
         ada.settled()
-        ada.page.locator("h2").first.click()
+        ada.page.locator(".column h2").first.click()
         ada.page.keyboard.press("u")
         bob.wait("() => document.querySelectorAll('.column.mine .task').length === 1")
         for each in self.both:
@@ -143,7 +143,7 @@ class Drive:
         ada.page.keyboard.type(" and matches")
         ada.page.keyboard.press("Enter")
         bob.reads(".column[data-member=ada]", "matches")
-        bob.page.locator("h2").first.click()
+        bob.page.locator(".column h2").first.click()
         bob.page.keyboard.press("u")
         bob.page.wait_for_selector(".toast.kind")
         self.seen["told of a conflict"] = bob.page.inner_text(".toast.kind span")
@@ -258,7 +258,7 @@ class Drive:
             if name == "phone-light":
                 self.by_finger(window)
             if name == "desktop-dark":
-                window.page.locator("h2").first.click()
+                window.page.locator(".column h2").first.click()
                 window.page.keyboard.press("?")
                 window.picture(self.pictures, "keys-dark")
             window.context.close()

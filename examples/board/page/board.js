@@ -1,6 +1,7 @@
 /** The team board: shows feeds, and takes actions. Everything that is shown is text, never markup. */
 
 import { act, may, toast } from "./doing.js";
+import { openImport } from "./bringing.js";
 import { draggable } from "./drag.js";
 import { positionAt, words } from "./model.js";
 import { render, show } from "./showing.js";
@@ -8,7 +9,7 @@ import {
   $, MOST_NEWS, announce, declared, hint, journal, lastAction, live, me, name, news, pending,
   processes, teams, view,
 } from "./state.js";
-import { find, give, select, selectNeighbour, shift, ship, tryEdit } from "./tasks.js";
+import { find, give, remove, select, shift, ship, tryEdit } from "./tasks.js";
 
 /** Milliseconds between two signs of life. */
 const ALIVE = 8000;
@@ -19,11 +20,15 @@ const enter = () => {
   const team = /^#(\d{1,9})$/.exec(location.hash)?.[1] ?? null;
   if (team === view.team) return;
   for (const each of [view.pattern, view.undo]) each?.close();
-  Object.assign(view, { team, pattern: null, undo: null, selected: null, editing: null });
+  Object.assign(view, { team, pattern: null, undo: null, selected: null, was: null, editing: null });
   if (team) {
     // Who is no member yet becomes one; the feeds can be read from then on.
     act("join", { team }).then((answer) => {
-      if (answer.code !== 200 || view.team !== team) return;
+      if (view.team !== team) return;
+      if (answer.code !== 200) {
+        location.hash = "";
+        return;
+      }
       view.pattern = live.pattern(`team:${team}:*`);
       view.pattern.onchange(changed);
       view.undo = live.feed(`undo:${team}:${me.id}`);
@@ -120,7 +125,11 @@ const step = (rowBy, columnBy) => {
   const lists = view.lists.filter((each) => each.tasks.length);
   if (!lists.length) return;
   const [row, column] = view.selected ? find(view.selected.member, view.selected.id) : [];
-  if (!row) return select(lists[0].id, lists[0].tasks[0].id);
+  if (!row) {
+    const { member, at } = view.was ?? { at: 0 };
+    const { id, tasks } = lists.find((each) => each.id === member) ?? lists[0];
+    return select(id, tasks[Math.min(at, tasks.length - 1)].id);
+  }
   const at = column.tasks.indexOf(row);
   if (rowBy) {
     const next = column.tasks[at + rowBy];
@@ -142,12 +151,13 @@ const PLAIN = {
   n: () => document.querySelector(".column.mine .new input")?.focus(),
   c: () => $("say-text").focus(),
   u: undo,
-  i: () => openImport(),
+  i: openImport,
   "?": () => $("keys").showModal(),
 };
 
 document.addEventListener("keydown", (event) => {
-  const { key, target } = event;
+  const { target } = event;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key; // Caps Lock is no other key
   if (!view.team || document.querySelector("dialog[open]")) return;
   if (target.closest("input, textarea, select")) {
     if (key === "Escape") target.blur();
@@ -165,7 +175,7 @@ document.addEventListener("keydown", (event) => {
       Enter: () => tryEdit(row, column),
       " ": () => ship(row, column),
       d: () => give(row, column),
-      Delete: () => (selectNeighbour(row, column), act("retract", { team: view.team, member: column.id, id: row.id })),
+      Delete: () => remove(row, column),
     }[key];
   }
   if (target.closest("button, a, summary") && [" ", "Enter"].includes(key)) return;
@@ -175,6 +185,10 @@ document.addEventListener("keydown", (event) => {
 });
 
 $("undo").addEventListener("click", undo);
+$("to-talk").addEventListener("click", () => {
+  $("side").scrollIntoView();
+  $("talk").focus({ preventScroll: true });
+});
 $("help").addEventListener("click", () => $("keys").showModal());
 $("team").addEventListener("click", () => (location.hash = ""));
 $("found").addEventListener("submit", (event) => {
@@ -188,25 +202,6 @@ $("say").addEventListener("submit", (event) => {
   const input = $("say-text");
   if (input.value.trim()) act("say", { team: view.team, text: input.value.trim() });
   input.value = "";
-});
-
-const openImport = () => {
-  $("bring").showModal();
-  $("bring-text").focus();
-};
-$("import").addEventListener("click", openImport);
-$("bring-cancel").addEventListener("click", () => $("bring").close());
-$("bring-file").addEventListener("change", async () => {
-  const [file] = $("bring-file").files;
-  if (file) $("bring-text").value = await file.text();
-});
-$("bring-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const file = $("bring-file").files[0]?.name ?? "";
-  const text = $("bring-text").value;
-  if (text.trim()) act("import", { team: view.team, member: me.id, text, name: file });
-  event.target.reset();
-  $("bring").close();
 });
 
 $("say-text").placeholder = `Say something${hint("c")}`;

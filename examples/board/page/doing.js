@@ -28,11 +28,22 @@ live.onanswer = (action, answer) => {
     setTimeout(() => settling.delete(id) && page.render(), SETTLE);
     if (what === "create") location.hash = answer.result.team;
     if (what === "undo") announce("Taken back.");
-    if (what === "import") toast(`${answer.result.tasks} tasks came in, ${answer.result.shipped} are shipped.`, true);
+    if (what === "import") {
+      const { tasks, shipped } = answer.result;
+      toast(`${tasks} ${tasks === 1 ? "task" : "tasks"} came in, ${shipped} shipped.`, true);
+    }
   } else {
-    const words = { 403: "You may not do this.", 504: "This was not done: it waited too long." };
+    const words = {
+      403: "You may not do this.",
+      410: "This waited for an hour: nobody knows whether it was done.",
+      413: "This is too much at once.",
+      504: "This was not done: it waited too long.",
+    };
     const text = answer.error ? capital(answer.error) : words[answer.code] ?? `It failed (${answer.code}).`;
-    toast(answer.code === 409 ? `Not done. ${text}` : text, answer.code === 409);
+    // What somebody has written is not lost with it.
+    const written = what === "import" ? "" : payload.changes?.text ?? payload.text ?? "";
+    const all = [answer.code === 409 && "Not done.", text, written && `You wrote: “${written}”`];
+    toast(all.filter(Boolean).join(" "), answer.code === 409, written ? 60_000 : 7000);
   }
   allowed.clear();
   answers.count++;
@@ -41,11 +52,11 @@ live.onanswer = (action, answer) => {
 
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-export const toast = (text, kind = false) => {
+export const toast = (text, kind = false, stays = 7000) => {
   const close = make("button", { type: "button", "aria-label": "Close" }, "×");
-  const element = make("div", { class: kind ? "toast kind" : "toast" }, make("span", {}, text), close);
+  const element = make("div", { class: kind ? "toast kind" : "toast" }, make("span", { dir: "auto" }, text), close);
   close.addEventListener("click", () => element.remove());
-  setTimeout(() => element.remove(), 7000);
+  setTimeout(() => element.remove(), stays);
   $("toasts").append(element);
   while ($("toasts").childElementCount > 3) $("toasts").firstElementChild.remove();
 };

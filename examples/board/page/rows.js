@@ -93,21 +93,27 @@ export const face = (id, name, away = false) => {
   let hue = 0;
   for (const c of id) hue = (hue * 31 + c.codePointAt(0)) % 360;
   const letters = name.split(/\s+/).map((word) => [...word][0]).join("").slice(0, 2).toUpperCase();
-  const element = make("span", { class: away ? "face away" : "face", title: away ? `${name} is away` : name },
-    letters || "?");
+  const element = make("span", { class: away ? "face away" : "face", role: "img" }, letters || "?");
   element.style.setProperty("--hue", hue);
+  return entitle(element, away ? `${name} is away` : name);
+};
+
+/** Say what a picture is, to whoever points at it and to whoever is read to. */
+export const entitle = (element, text) => {
+  if (element.title !== text) element.setAttribute("aria-label", element.title = text);
   return element;
 };
 
 /** A line of what is said and done. */
 export const makeLine = ({ said }) => make("li", { class: said ? "" : "did" },
-  make("span", { class: "who" }), make("span", { class: "what" }), make("time", { class: "at" }));
+  make("span", { class: "who", dir: "auto" }), " ", make("span", { class: "what", dir: "auto" }),
+  make("time", { class: "at" }));
 
 /** What it says now. */
 export const showLine = (element, { item, pending }, who, words) => {
   const [name, what, at] = element.children;
   element.classList.toggle("pending", Boolean(pending));
   write(name, who);
-  write(what, ` ${words}`);
+  write(what, words);
   write(at, item.at ? ago(item.at) : "");
 };

@@ -1,16 +1,18 @@
 /** Showing what is: feeds, with one's own actions on top that are not done yet. */
 
-import { KNOWN, act, answers, capital, may } from "./doing.js";
+import { KNOWN, act, answers, capital, may, toast } from "./doing.js";
 import { columns, talk, words } from "./model.js";
-import { about, face, make, makeLine, reconcile, showLine, showText, write } from "./rows.js";
+import { about, entitle, face, make, makeLine, reconcile, showLine, showText, write } from "./rows.js";
 import {
   $, MOST_NEWS, declared, hint, lastAction, live, me, name, news, page, pending, processes, read,
   settling, since, teams, view,
 } from "./state.js";
-import { edit, give, shift, ship, showEditor } from "./tasks.js";
+import { edit, give, remove, shift, ship, showEditor } from "./tasks.js";
 
 /** Milliseconds without an answer after which something is away. */
 const PATIENCE = 2500;
+/** How many faces are shown at the top; the others are counted. */
+const mostFaces = () => (matchMedia("(max-width: 900px)").matches ? 3 : 10);
 
 let waiting = false;
 /** When the page may be shown again: it takes a fifth of the time at most, however much happens. */
@@ -39,7 +41,7 @@ export const show = () => {
   const { team } = view;
   $("choose").hidden = Boolean(team);
   $("board").hidden = !team;
-  for (const id of ["undo", "import"]) $(id).hidden = !team;
+  for (const id of ["undo", "import", "to-talk"]) $(id).hidden = !team;
   const title = teams.items.get(team)?.name ?? "Team board";
   write($("team-name"), title);
   document.title = team ? `${title}: ${me.name}` : "Team board";
@@ -49,10 +51,39 @@ export const show = () => {
   view.feeds = view.pattern?.feeds ?? new Map();
   forget();
   view.lists = columns(read, team, me.id, pending());
+  keepWritten();
+  keepSelected();
   showHere();
   showUndo();
   reconcile($("columns"), view.lists.map((each) => [each.id, each]), makeColumn, showColumn);
   showTalk();
+};
+
+const isIt = (row, id) => row.id === id || `~${row.item.act?.split(":")[1]}` === id;
+
+/** A task that is edited may be taken away meanwhile: what was written goes where a new task is. */
+const keepWritten = () => {
+  const { editing } = view;
+  const [column] = editing ? view.lists.filter((each) => each.id === editing.member) : [];
+  if (!column || column.tasks.some((row) => isIt(row, editing.id))) return;
+  view.editing = null;
+  const element = document.querySelector(`.column[data-member="${column.id}"]`);
+  const text = element?.querySelector(".task textarea")?.value.trim() ?? "";
+  const input = element?.querySelector(".new input");
+  if (!input) return;
+  if (text !== editing.was) input.value = `${input.value} ${text}`.trim();
+  input.focus();
+  toast("Meanwhile somebody has taken it away. What you wrote can be a new task.", true);
+};
+
+/** Nothing is selected once that is gone; the arrow keys go on from where it was. */
+const keepSelected = () => {
+  const { selected } = view;
+  if (!selected) return;
+  const tasks = view.lists.find((each) => each.id === selected.member)?.tasks ?? [];
+  const at = tasks.findIndex((row) => isIt(row, selected.id));
+  if (at < 0) view.selected = null;
+  else view.was = { member: selected.member, at };
 };
 
 /** Drop what the feeds have caught up with. */
@@ -71,33 +102,35 @@ const forget = () => {
 
 const showStatus = () => {
   const { state, seconds } = live.status;
+  if (view.status !== live.status) {
+    Object.assign(view, { status: live.status, since: Date.now() });
+    if (seconds !== undefined) view.until = Date.now() + seconds * 1000;
+  }
   const waits = live.outbox.filter((each) => each.name !== "here").length;
   const oldest = Math.min(...live.outbox.map((each) => since.get(each.id) ?? Date.now()));
   const late = Date.now() - oldest > PATIENCE;
   const actions = waits ? `; ${waits} ${waits === 1 ? "action waits" : "actions wait"}` : "";
   const left = Math.max(0, Math.ceil(((view.until ?? 0) - Date.now()) / 1000));
-  const told = {
+  // What changes all the time comes last: it is shown, but not read aloud.
+  let told = {
     connecting: ["connecting", `connecting${actions}`],
     live: ["live", "live"],
     stale: ["away", `Redis is away, coming back by itself${actions}`],
-    offline: ["away", `the server is away, trying again ${left ? `in ${left} s` : "now"}${actions}`],
-    refused: ["away", "you are not signed in any more"],
+    offline: ["away", `the server is away${actions}; trying again`, left ? ` in ${left} s` : " now"],
+    refused: ["away", `you are not signed in any more${actions}`],
     revoked: ["away", "you may not read this any more"],
     closed: ["away", "closed"],
   }[state] ?? [state, state];
-  if (state === "live" && late) {
-    told[0] = "away";
-    told[1] = `no answer yet: Redis or the workers are away${actions}`;
-  } else if (state === "live" && waits) {
-    told[0] = "busy";
-    told[1] = `live${actions}`;
-  }
+  if (state === "connecting" && Date.now() - view.since > PATIENCE) {
+    told = ["away", `no answer yet: the server or Redis is away${actions}`];
+  } else if (state === "live" && late) {
+    const why = navigator.onLine ? "the server, Redis or the workers are away" : "this device seems to be offline";
+    told = ["away", `no answer yet: ${why}${actions}`];
+  } else if (state === "live" && waits) told = ["busy", "live", actions];
   $("status").dataset.state = told[0];
   write($("status-words"), told[1]);
-  if (seconds !== undefined && view.status !== live.status) {
-    view.until = Date.now() + seconds * 1000;
-    view.status = live.status;
-  }
+  write($("status-more"), told[2] ?? "");
+  $("again").hidden = state !== "refused";
 };
 
 const showProcesses = () => {
@@ -144,12 +177,16 @@ const isSame = (element, made) => {
 const here = () => new Map([...read(`team:${view.team}:presence`)]);
 
 const showHere = () => {
+  const all = [...here()];
+  const some = all.length > mostFaces() ? all.splice(0, mostFaces() - 1) : all.splice(0);
+  if (all.length) some.push(["", { others: all.map(([, { name }]) => name).join(", "), count: all.length }]);
   reconcile(
     $("here"),
-    [...here()],
-    (item, id) => make("li", {}, face(id, item.name)),
-    (element, item) => {
-      element.firstElementChild.title = `${item.name} is here, by web process ${item.web}`;
+    some,
+    (item, id) => make("li", {}, id ? face(id, item.name) : make("span", { class: "face more", role: "img" })),
+    ({ firstElementChild: shown }, { name, web, others, count }) => {
+      entitle(shown, others ? `${others} are here too` : `${name} is here, by web process ${web}`);
+      if (others) write(shown, `+${count}`);
     },
   );
 };
@@ -174,7 +211,7 @@ const showTalk = () => {
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
   const all = talk(read, view.team, pending()).slice(-150);
   reconcile(
-    list,
+    list.firstElementChild,
     all.map((each) => [each.id, each]),
     makeLine,
     (element, each) => {
@@ -188,13 +225,14 @@ const showTalk = () => {
 
 const makeColumn = (column) => {
   const { id } = column;
-  const title = make("h2", { id: `list-${id}` });
+  const title = make("h2", { id: `list-${id}`, dir: "auto" });
   const header = make("header", {}, face(id, column.name), title, make("span", { class: "count" }));
   const tasks = make("ol", { class: "tasks", "aria-labelledby": `list-${id}` });
   const shipped = make("details", { class: "shipped" }, make("summary"), make("ol"));
   const input = make("input", {
     maxlength: 500,
     autocomplete: "off",
+    dir: "auto",
     "aria-label": id === me.id ? "A new task for you" : `A new task for ${column.name}`,
     placeholder: id === me.id ? `A new task${hint("n")}` : `A task for ${column.name}`,
   });
@@ -222,7 +260,7 @@ const showColumn = (element, column) => {
   const [header, form, tasks, shipped] = element.children;
   const away = !here().has(column.id);
   header.firstElementChild.classList.toggle("away", away);
-  header.firstElementChild.title = away ? `${column.name} is away` : `${column.name} is here`;
+  entitle(header.firstElementChild, `${column.name} is ${away ? "away" : "here"}`);
   write(header.querySelector("h2"), column.name);
   write(header.querySelector(".count"), String(column.tasks.filter((row) => !row.leaving).length));
   tasks.dataset.empty = column.id === me.id ? "Nothing to do" : "Nothing to do; drag a task here";
@@ -238,7 +276,7 @@ const showColumn = (element, column) => {
   reconcile(
     shipped.lastElementChild,
     shipped.open ? column.shipped.toReversed().slice(0, 50).map((row) => [row.id, row]) : [],
-    () => make("li", {}, make("span", { class: "text" })),
+    () => make("li", {}, make("span", { class: "text", dir: "auto" })),
     (row, { item }) => showText(row.firstElementChild, item),
   );
 };
@@ -260,7 +298,7 @@ const makeTask = (row, member) => make(
   "li",
   { class: "task", tabindex: "-1", "data-id": row.id, "data-member": member },
   make("span", { class: "grip", "aria-hidden": "true", title: "Drag" }, "⠿"),
-  make("div", {}, make("div", { class: "text" }), make("div", { class: "about" })),
+  make("div", {}, make("div", { class: "text", dir: "auto" }), make("div", { class: "about" })),
 );
 
 const showTask = (element, row, column) => {
@@ -304,7 +342,7 @@ const showTools = (element, row, column, wanted) => {
       at < column.tasks.length - 1 && may("move", { ...place, position: ":end" })],
     ["give", "Delegate", "d", () => give(row, column),
       others.length && may("delegate", { ...place, to: others[0].id })],
-    ["remove", "Remove", "Delete", () => act("retract", place), may("retract", place)],
+    ["remove", "Remove", "Delete", () => remove(row, column), may("retract", place)],
     ...extra().map((action) => [action, capital(action), undefined, () => act(action, place), may(action, place)]),
   ].filter((each) => each[4]);
   const holder = tools ?? element.appendChild(make("div", { class: "tools" }));

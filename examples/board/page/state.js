@@ -14,6 +14,7 @@ export const declared = live.feed("actions:board");
 /** What the page is about: a team, its feeds, and what is selected and edited there. */
 export const view = {
   team: null, pattern: null, feeds: new Map(), undo: null, lists: [], selected: null, editing: null,
+  was: null,
 };
 /** Own actions that are done, until the feeds show it: id -> action. */
 export const settling = new Map();

@@ -3,7 +3,7 @@
 import { act, may, toast } from "./doing.js";
 import { positionAt } from "./model.js";
 import { face, make } from "./rows.js";
-import { $, page, view } from "./state.js";
+import { $, announce, page, view } from "./state.js";
 
 export const find = (member, id) => {
   const column = view.lists.find((each) => each.id === member);
@@ -36,6 +36,15 @@ export const ship = (row, column) => {
   return act("ship", { team: view.team, member: column.id, id: row.id });
 };
 
+export const remove = (row, column) => {
+  const place = { team: view.team, member: column.id, id: row.id };
+  if (may("retract", place) === false) {
+    return toast("Only whose list it is, and who wrote it, can remove it.");
+  }
+  selectNeighbour(row, column);
+  return act("retract", place);
+};
+
 export const shift = (row, column, by) => {
   const others = column.tasks.filter((each) => each !== row && !each.ghost);
   const at = column.tasks.filter((each) => !each.ghost).indexOf(row) + by;
@@ -43,6 +52,7 @@ export const shift = (row, column, by) => {
   act("move", { team: view.team, member: column.id, id: row.id, position: positionAt(others, at) });
   page.show();
   focusSelected();
+  announce(`Moved to ${at + 1} of ${others.length + 1}.`);
 };
 
 export const edit = (row, column) => {
@@ -52,7 +62,7 @@ export const edit = (row, column) => {
 
 export const showEditor = (element, row, column) => {
   if (element.querySelector("textarea")) return;
-  const area = make("textarea", { rows: 2, maxlength: 500, "aria-label": "Text of the task" });
+  const area = make("textarea", { rows: 2, maxlength: 500, dir: "auto", "aria-label": "Text of the task" });
   area.value = row.item.text;
   const done = (save) => {
     const { editing } = view;
@@ -82,10 +92,14 @@ export const give = (row, column) => {
   const place = { team: view.team, member: column.id, id: row.id };
   const others = view.lists.filter((each) => each.id !== column.id);
   if (!others.length) return toast("Nobody else is in this team yet.", true);
+  if (may("delegate", { ...place, to: others[0].id }) === false) {
+    return toast("Only whose list it is, and who wrote it, can delegate it.");
+  }
   const list = $("give-to");
   list.replaceChildren(...others.map((each) => {
-    const button = make("button", { value: each.id }, face(each.id, each.name), each.name);
-    return make("li", {}, button);
+    const picture = face(each.id, each.name);
+    picture.setAttribute("aria-hidden", "true");
+    return make("li", {}, make("button", { value: each.id }, picture, make("span", { dir: "auto" }, each.name)));
   }));
   const dialog = $("give");
   dialog.returnValue = "";
@@ -97,6 +111,7 @@ export const give = (row, column) => {
   };
   dialog.showModal();
   list.querySelector("button").focus();
+  return undefined;
 };
 
 export const tryEdit = (row, column) => {
