@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from examples.board import Team
 from examples.board.check import Person
-from examples.board.processes import MOST_ILL
+from examples.demo.processes import MOST_ILL
 from tests.board_helpers import BoardProcess
 from tests.programs import runs
 

@@ -10,12 +10,16 @@ import shlex
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from examples.history import AUTHORS, FILES, JOBS, SHARES
 from examples.history.boards import Row, name_in, read_rows, refresh, totals_keys
-from examples.history.commits import Commit, Repository
+from examples.history.commits import Commit, GitError, Repository
+from examples.history.service import History
 from examples.history.worker import Worker
 from tests.demo_helpers import DemoProcess
 from tests.programs import ROOT
@@ -192,6 +196,22 @@ class DemoTests(DemoTestCase):
         self.assertEqual(demo.complaints, "")
         self.assertEqual(demo.leftovers(), [])
 
+    def test_interrupted_with_its_programs(self) -> None:
+        """What a Ctrl-C breaks, as a git that got it too, is no failure: it is not told."""
+        history = History(".", stay=False)
+        told: list[str] = []
+        later: list[tuple[Any, int]] = []
+        self.patch(History, "exit_status", 1)
+        self.patch(history._terminal, "complain", told.append)
+        history._reactor = SimpleNamespace(
+            callFromThread=lambda call, status: later.append((call, status)), stop=lambda: None
+        )
+        history._interrupted(signal.SIGINT, None)
+        history._failed(Failure(GitError("git ended with status -2")))
+        for call, status in later:
+            call(status)
+        self.assertEqual((told, History.exit_status), ([], 130))
+
     def test_interrupted_at_once(self) -> None:
         """Ctrl-C while it starts ends it as well, without a traceback."""
         demo = self.demo(self.repository(10))
@@ -210,7 +230,7 @@ class DemoTests(DemoTestCase):
         for pid in pids[:2]:
             os.kill(pid, signal.SIGKILL)
         self.assertEqual(demo.end(), 0, demo.output + demo.complaints)
-        self.assertEqual(demo.output.count("takes over"), 2)
+        self.assertEqual(demo.output.count("takes its place"), 2)
         self.assertIn(SAME, demo.output)
         self.assertEqual(demo.leftovers(), [])
 

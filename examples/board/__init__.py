@@ -17,7 +17,7 @@ feeds; whatever anybody does on it is an action, done by a worker:
 ``processes``                      feed         the processes, as they tell of themselves
 ================================== ============ ===================================================
 
-Modules: ``service`` is what twistd runs, ``processes`` keeps the others running; ``web`` and
+Modules: ``service`` is what twistd runs, on the plumbing of ``examples.demo``; ``web`` and
 ``people`` serve the page; ``worker`` does ``actions``, which are in ``groups``, have payloads of
 ``shapes``, are allowed by ``rules`` and taken back by ``undoing``; ``star`` is one more of them.
 ``importing`` and ``sample`` read task lists. ``check`` uses the board as two people do. ``page/``

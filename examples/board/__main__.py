@@ -29,14 +29,10 @@ def main() -> int:
     if options.check:
         os.environ["CHECK"] = "1"
 
-    from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]  # chosen by platform
-
     from examples.board.service import Board
+    from examples.demo.service import run_twistd
 
-    twistd = ServerOptions()
-    application = str(Path(__file__).with_name("board.tac"))
-    twistd.parseOptions(["--nodaemon", "--no_save", "--pidfile=", f"--python={application}"])
-    runApp(twistd)
+    run_twistd(Path(__file__).with_name("board.tac"))
     return Board.exit_status
 
 

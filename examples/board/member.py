@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.task import react
-from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogBeginner
-from zope.interface import implementer
+from twisted.logger import LogLevel, globalLogBeginner
 
 from examples.board import PROCESSES
+from examples.demo.processes import when_stdin_ends
+from examples.demo.terminal import observer
 from txthoonk import Thoonk, ThoonkError
 
 __all__ = ["run"]
@@ -25,7 +23,8 @@ def run(kind: str, number: int, begin: Callable[[Any, Thoonk, int], object]) -> 
     :param kind: what this is; with *number* it makes the name that it tells of itself.
     :param begin: starts what it is for.
     """
-    globalLogBeginner.beginLoggingTo([observe], redirectStandardIO=False)
+    # That Redis comes and goes is no news here.
+    globalLogBeginner.beginLoggingTo([observer(LogLevel.error)], redirectStandardIO=False)
     react(main, (f"{kind} {number}", number, begin))
 
 
@@ -33,14 +32,7 @@ async def main(
     reactor: Any, name: str, number: int, begin: Callable[[Any, Thoonk, int], object]
 ) -> None:
     """Begin, tell of it in the feed ``processes``, and wait for the end."""
-    ended: Deferred[None] = Deferred()
-
-    def wait_for_the_end() -> None:
-        while os.read(0, 1024):
-            pass
-        reactor.callFromThread(ended.callback, None)
-
-    threading.Thread(target=wait_for_the_end, daemon=True).start()
+    ended = when_stdin_ends(reactor)
     thoonk = Thoonk(os.environ["THOONK_REDIS"], client_name=f"board-{name.replace(' ', '-')}")
     try:
         async with thoonk:
@@ -50,14 +42,3 @@ async def main(
             await ended
     except ThoonkError as error:
         raise SystemExit(f"{name}: {error}") from None
-
-
-@implementer(ILogObserver)
-def observe(event: Any) -> None:
-    """What goes wrong, on standard error; that Redis comes and goes is no news here."""
-    if event["log_level"] < LogLevel.error:
-        return
-    text = formatEvent(event)
-    if (failure := event.get("log_failure")) is not None:
-        text = f"{text}: {failure.getTraceback()}"
-    sys.stderr.write(f"{text}\n")

@@ -1,4 +1,4 @@
-"""What twistd runs: Redis, the other processes, what the board begins with, and the terminal."""
+"""What twistd runs: Redis, the other processes, what the board begins with, and what is typed."""
 
 from __future__ import annotations
 
@@ -7,25 +7,18 @@ import secrets
 import signal
 import socket
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from examples.board import PROCESSES
 from examples.board.actions import MOST_IMPORTED, bulk
 from examples.board.check import CheckFailed, check
 from examples.board.importing import Task, decode, read_tasks
-from examples.board.processes import Process, Processes, ProcessesFailed
 from examples.board.sample import make_sample
 from examples.board.shapes import LONGEST_IMPORT
-from examples.history.terminal import Terminal
-from txthoonk import Thoonk, ThoonkError
-from txthoonk.embedded import EmbeddedRedis
+from examples.demo.service import DemoFailed, DemoService
+from txthoonk import Thoonk
 
 __all__ = ["Board"]
 
@@ -46,90 +39,30 @@ BACKLOG = 512
 DOCS = {"id": "docs", "name": "Docs", "program": True}
 
 
-class DemoFailed(Exception):
-    """The board cannot go on; the text says why."""
-
-
-class Board(Service):
+class Board(DemoService):
     """The board of teams, and all processes it takes.
 
     :param port: to listen on; 0 takes any; None the usual one, or another if that is taken.
     :param host: to listen on.
     :param imported: path of a task list to begin with; empty for this repository's docs.
     :param checks: use the board as two people would, while processes are killed, and end.
-    :cvar exit_status: what the process should end with.
     """
 
-    log = Logger()
     name = "board"
-    exit_status: ClassVar[int] = 1
+    foreseen = (*DemoService.foreseen, CheckFailed, OSError)
 
     def __init__(self, *, port: int | None, host: str, imported: str, checks: bool) -> None:
-        from twisted.internet import reactor
-
-        self._reactor: Any = reactor
+        super().__init__(**SAFE)
         self._port, self._host = port, host
         self._imported = imported
         self._checks = checks
-        self._terminal = Terminal(lambda: self._end(128 + signal.SIGPIPE))
-        self._redis = EmbeddedRedis(config=SAFE)
-        self._thoonk: Thoonk | None = None
-        self._processes = Processes(reactor, self._replaced)
+        self._complete = not checks  # it goes on until a Ctrl-C
         self._listening: socket.socket | None = None
         self._env: dict[str, str] = {}
-        self._tasks: list[Deferred[Any]] = []
         self._stars = 0
-        self._ending = False
-
-    # -- life -------------------------------------------------------------------------------
-
-    def startService(self) -> None:
-        """Begin, as soon as the reactor runs."""
-        super().startService()
-        signal.signal(signal.SIGINT, self._interrupted)
-        self._reactor.callWhenRunning(self._task, self._run())
-
-    def _task(self, coroutine: Any) -> None:
-        """Something that a stop cancels."""
-        task = Deferred.fromCoroutine(coroutine)
-        self._tasks.append(task)
-        task.addErrback(self._failed)
-
-    def _failed(self, failure: Failure) -> None:
-        if self._ending:
-            return  # whatever a cancelled task ends with
-        if failure.check(DemoFailed, CheckFailed, ThoonkError, ProcessesFailed, OSError):
-            self._terminal.complain(f"The demo failed: {failure.getErrorMessage()}")
-        else:
-            self.log.failure("The demo failed", failure)
-        self._end(1)
-
-    def _interrupted(self, number: int, _: object) -> None:
-        """Ctrl-C, at any instant, is how the board is ended; all else happens in the reactor."""
-        self._reactor.callFromThread(self._end, 128 + number if self._checks else 0)
-
-    def _end(self, status: int = 0) -> None:
-        if not self._ending:
-            self._ending = True
-            Board.exit_status = status
-            self._reactor.stop()
-
-    def stopService(self) -> Deferred[None]:
-        """End everything: what is under way, the other processes, Redis, in this order.
-
-        :returns: fires when no process and no folder is left.
-        """
-        super().stopService()
-        self._ending = True
-        return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await self._processes.stop()
-        if self._thoonk is not None:
-            await self._thoonk.stopService()
-        await self._redis.stop()
+        await super()._stop()
         if self._listening is not None:
             self._listening.close()
 
@@ -232,9 +165,6 @@ class Board(Service):
                 await told.publish({"pid": self._redis.pid}, id="redis")
             await self._sleep(0.1)
 
-    def _replaced(self, process: Process, pid: int) -> None:
-        self._terminal.say(f"  {process.name} ({pid}) died; process {process.pid} takes its place")
-
     def _kill(self, kind: str) -> None:
         """Kill one of a kind with SIGKILL, each time another one; or Redis."""
         found = [each for each in self._processes if each.name.startswith(f"{kind} ")]
@@ -281,9 +211,6 @@ class Board(Service):
             self._terminal.say(f"  star {self._stars}: a worker for a new action; select a task")
         elif key:
             self._terminal.say("  r, w, k or s, and Enter; Ctrl-C ends it.")
-
-    def _sleep(self, seconds: float) -> Deferred[None]:
-        return deferLater(self._reactor, seconds)
 
 
 def own_address() -> str:

@@ -22,8 +22,9 @@ The two sorted feeds show these numbers. A move says "before that one", which is
 as nobody else moves things about, so one worker at a time does it: the one that has claimed the
 only job of ``history.boards``. It releases it after each round, and the next one carries on.
 
-Modules: ``service`` is what twistd runs (``history.tac``), ``worker`` the other processes;
-``commits`` asks git, ``boards`` ranks, ``terminal`` talks, ``check`` counts again without Redis.
+Modules: ``service`` is what twistd runs (``history.tac``), on the plumbing of ``examples.demo``;
+``worker`` is what the other processes run; ``commits`` asks git, ``boards`` ranks, ``report``
+tells, ``check`` counts again without Redis.
 """
 
 from __future__ import annotations

@@ -22,14 +22,10 @@ def main() -> int:
     if options.stay:
         os.environ["STAY"] = "1"
 
-    from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]  # chosen by platform
-
+    from examples.demo.service import run_twistd
     from examples.history.service import History
 
-    twistd = ServerOptions()
-    application = str(Path(__file__).with_name("history.tac"))
-    twistd.parseOptions(["--nodaemon", "--no_save", "--pidfile=", f"--python={application}"])
-    runApp(twistd)
+    run_twistd(Path(__file__).with_name("history.tac"))
     return History.exit_status
 
 

@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from examples.demo.terminal import Terminal
 from examples.history import AUTHORS, COMMITS, FILES, JOBS, TYPED
-from examples.history.terminal import Terminal
 from txthoonk import JobFinished, Moved, Published, Retracted, Thoonk
 
 __all__ = ["Report", "command_line"]

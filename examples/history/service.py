@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
+from examples.demo.service import DemoFailed, DemoService
 from examples.history import AUTHORS, BOARDS, COMMITS, FILES, JOBS, SHARES, SHOWN, TYPED
 from examples.history.check import count_again
 from examples.history.commits import Commit, GitError, Repository
 from examples.history.report import Report, command_line
-from examples.history.terminal import Terminal
-from examples.history.workers import Workers, WorkersFailed
-from txthoonk import Feed, Job, Thoonk, ThoonkError
-from txthoonk.embedded import EmbeddedRedis
+from examples.history.worker import client_name
+from txthoonk import Feed, Job, Thoonk
 
 __all__ = ["History"]
 
@@ -35,94 +29,25 @@ LOOK, REPORT = 0.05, 1.0
 STUCK = 60.0
 
 
-class DemoFailed(Exception):
-    """The demo cannot go on; the text says why."""
-
-
-class History(Service):
+class History(DemoService):
     """Has the commits of a repository counted by worker processes, and tells how it goes.
 
     :param repository: path of a git repository.
     :param stay: go on at the end even if there is no terminal to type at.
-    :cvar exit_status: what the process should end with.
     """
 
-    log = Logger()
     name = "history"
-    exit_status: ClassVar[int] = 1
+    foreseen = (*DemoService.foreseen, GitError)
 
     def __init__(self, repository: str, *, stay: bool) -> None:
-        from twisted.internet import reactor
-
-        self._reactor: Any = reactor
+        super().__init__()
         self._repository = Repository(repository)
         self._stay = stay
-        self._terminal = Terminal(lambda: self._end(128 + signal.SIGPIPE))
         self._report = Report(self._terminal)
-        self._redis = EmbeddedRedis()
-        self._thoonk: Thoonk | None = None
-        self._workers: Workers | None = None
-        self._tasks: list[Deferred[Any]] = []
-        self._complete = False
-        self._ending = False
-
-    # -- life -------------------------------------------------------------------------------
-
-    def startService(self) -> None:
-        """Begin, as soon as the reactor runs."""
-        super().startService()
-        signal.signal(signal.SIGINT, self._interrupted)
-        self._reactor.callWhenRunning(self._begin)
-
-    def _begin(self) -> None:
-        self._task(self._run()).addErrback(self._failed)
-
-    def _task(self, coroutine: Any) -> Deferred[Any]:
-        """Something that a stop cancels."""
-        task = Deferred.fromCoroutine(coroutine)
-        self._tasks.append(task)
-        return task
-
-    def _failed(self, failure: Failure) -> None:
-        if self._ending:
-            return  # whatever a cancelled task ends with
-        if failure.check(DemoFailed, GitError, ThoonkError, WorkersFailed):
-            self._terminal.complain(f"The demo failed: {failure.getErrorMessage()}")
-        else:
-            self.log.failure("The demo failed", failure)
-        self._end(1)
-
-    def _interrupted(self, number: int, _: object) -> None:
-        """Ctrl-C, at any instant; everything else happens in the reactor."""
-        self._reactor.callFromThread(self._end, 0 if self._complete else 128 + number)
-
-    def _end(self, status: int) -> None:
-        if not self._ending:
-            self._ending = True
-            History.exit_status = status
-            self._reactor.stop()
-
-    def stopService(self) -> Deferred[None]:
-        """End everything: what is under way, the workers, Redis, in this order.
-
-        :returns: fires when no process and no folder is left.
-        """
-        super().stopService()
-        self._ending = True
-        return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        for task in self._tasks:
-            task.addErrback(self._failed)
-            task.cancel()
         self._repository.close()
-        if self._workers is not None:
-            await self._workers.stop()
-        if self._thoonk is not None:
-            await self._thoonk.stopService()
-        await self._redis.stop()
-
-    # -- the demo ---------------------------------------------------------------------------
+        await super()._stop()
 
     async def _run(self) -> None:
         say = self._terminal.say
@@ -142,9 +67,11 @@ class History(Service):
         await boards.put("whose turn it is to write the boards", id="turn")
         await self._report.listen(thoonk)
 
-        self._workers = Workers(self._reactor, url, WORKERS)
-        say(f"{WORKERS} workers: processes {', '.join(map(str, self._workers.pids))}")
-        await self._workers.when_connected(thoonk)
+        for number in range(1, WORKERS + 1):
+            self._processes.start(f"worker {number}", f"{__package__}.worker", url, str(number))
+        say(f"{WORKERS} workers: processes {', '.join(str(each.pid) for each in self._processes)}")
+        self._task(self._processes.watch())
+        await self._when_connected(thoonk)
         say("To see more, paste this into another terminal:")
         say(f"  {command_line(url, 'watch', 'history.*')}")
         say()
@@ -171,6 +98,15 @@ class History(Service):
         self._complete = True
         self._go_on(thoonk, url)
 
+    async def _when_connected(self, thoonk: Thoonk) -> None:
+        """Return once each worker has said its name to Redis, so that all get their share."""
+        names = [f"name={client_name(number)} ".encode() for number in range(1, WORKERS + 1)]
+        while True:
+            clients = await thoonk.redis.execute("CLIENT", "LIST")
+            if all(name in clients for name in names):
+                return
+            await self._sleep(0.02)
+
     async def _publish(self, commits: Feed, jobs: Job) -> int:
         """Publish and put every commit; says how many there were."""
         records = self._repository.records()
@@ -193,7 +129,6 @@ class History(Service):
         :raises DemoFailed: if that does not come about.
         """
         assert self._thoonk is not None
-        assert self._workers is not None
         start = told = moved = self._reactor.seconds()
         before: object = None
         while True:
@@ -211,8 +146,6 @@ class History(Service):
                 before, moved = (stats, shown), now
             elif now - moved > STUCK:
                 raise DemoFailed(f"nothing happened for {STUCK:.0f} seconds: {stats}")
-            for number, pid in self._workers.replace_dead():
-                self._terminal.say(f"Worker {number} died: process {pid} takes over")
             await self._sleep(LOOK)
 
     def _go_on(self, thoonk: Thoonk, url: str) -> None:
@@ -234,6 +167,3 @@ class History(Service):
             say(f"  {command_line(url, 'publish', TYPED, 'hello')}")
             say("Ctrl-C ends it.")
         self._terminal.read(self._reactor, line, end, patient=self._stay)
-
-    def _sleep(self, seconds: float) -> Deferred[None]:
-        return deferLater(self._reactor, seconds)

@@ -5,19 +5,16 @@ It ends when its standard input does, so it never outlives the service that star
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater, react
 
+from examples.demo.processes import when_stdin_ends
 from examples.history import AUTHORS, BOARDS, COUNTED, FILES, JOBS, SHARES, SHOWN
 from examples.history.boards import refresh, totals_keys
 from examples.history.commits import Commit
-from examples.history.workers import client_name
 from txthoonk import Claim, JobWorker, Thoonk, ThoonkError
 
 #: How many jobs are done at the same time.
@@ -29,6 +26,11 @@ PACE = 0.2
 
 TALLY = Path(__file__).with_name("tally.lua").read_bytes()
 KEYS = (COUNTED, SHARES, *totals_keys(AUTHORS), *totals_keys(FILES))
+
+
+def client_name(number: int | str) -> str:
+    """What a worker is called in Redis."""
+    return f"history-worker-{number}"
 
 
 class Worker:
@@ -82,14 +84,7 @@ async def main(reactor: Any, url: str, number: str) -> None:
     """Work at a URL until standard input ends."""
     thoonk = Thoonk(url, client_name=client_name(number))
     Worker(thoonk, number, reactor).start()
-    ended: Deferred[None] = Deferred()
-
-    def wait_for_the_end() -> None:
-        while os.read(0, 1024):
-            pass
-        reactor.callFromThread(ended.callback, None)
-
-    threading.Thread(target=wait_for_the_end, daemon=True).start()
+    ended = when_stdin_ends(reactor)
     try:
         async with thoonk:
             await ended

@@ -1,4 +1,4 @@
-"""What the demo says, and what is typed."""
+"""What a demo says, and what is typed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from twisted.logger import ILogObserver, LogLevel, formatEvent
+from twisted.logger import ILogObserver, formatEvent
 from zope.interface import implementer
 
-__all__ = ["Terminal", "observe"]
+__all__ = ["Terminal", "observer"]
 
 #: Seconds to wait for a line where nobody sits at a terminal.
 PATIENCE = 1.0
@@ -86,13 +86,20 @@ def printable(text: str) -> bytes:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text).encode() + b"\n"
 
 
-@implementer(ILogObserver)
-def observe(event: Any) -> None:
-    """Twisted's log: warnings and worse, on standard error."""
-    if event["log_level"] < LogLevel.warn:
-        return
-    text = formatEvent(event)
-    if (failure := event.get("log_failure")) is not None:
-        text = f"{text}: {failure.getTraceback()}"
-    assert sys.__stderr__ is not None
-    sys.__stderr__.write(f"{text}\n")
+def observer(least: Any) -> Any:
+    """Twisted's log on standard error, as an ``ILogObserver``.
+
+    :param least: the lowest level that is told, of ``twisted.logger.LogLevel``.
+    """
+
+    @implementer(ILogObserver)
+    def observe(event: Any) -> None:
+        if event["log_level"] < least:
+            return
+        text = formatEvent(event)
+        if (failure := event.get("log_failure")) is not None:
+            text = f"{text}: {failure.getTraceback()}"
+        assert sys.__stderr__ is not None
+        sys.__stderr__.write(f"{text}\n")
+
+    return observe

@@ -1,4 +1,4 @@
-"""The other processes of the board: started, watched, and started again when they die."""
+"""The other processes of a demo: started, watched, and started again when they die."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-__all__ = ["Process", "Processes", "ProcessesFailed"]
+__all__ = ["Process", "Processes", "ProcessesFailed", "when_stdin_ends"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,11 +104,15 @@ class Processes:
         self._all: list[Process] = []
         self._stopping = False
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Process]:
         return iter(self._all)
 
     def start(
-        self, name: str, *arguments: str, env: Mapping[str, str], pass_fds: Sequence[int] = ()
+        self,
+        name: str,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> Process:
         """Start another one: ``python -m`` and *arguments*.
 
@@ -114,9 +120,8 @@ class Processes:
         :param pass_fds: descriptors that it shares with us.
         """
         command = (sys.executable, "-m", *arguments)
-        process = Process(
-            self._reactor, name, command, env={**os.environ, **env}, pass_fds=pass_fds
-        )
+        known = {**os.environ, **(env or {})}
+        process = Process(self._reactor, name, command, env=known, pass_fds=pass_fds)
         self._all.append(process)
         return process
 
@@ -144,3 +149,16 @@ class Processes:
                 for process in self._all:
                     process.kill()
             await deferLater(self._reactor, 0.01)
+
+
+def when_stdin_ends(reactor: Any) -> Deferred[None]:
+    """For the processes themselves: fires when they are asked to end, or nobody can do so."""
+    ended: Deferred[None] = Deferred()
+
+    def wait() -> None:
+        while os.read(0, 1024):
+            pass
+        reactor.callFromThread(ended.callback, None)
+
+    threading.Thread(target=wait, daemon=True).start()
+    return ended
