@@ -14,16 +14,16 @@ from benchmarks.command import Number
 from benchmarks.plot import draw
 from benchmarks.report import Claim, Report
 from benchmarks.server import (
-    CONTRACT,
     FEED,
+    call_costs,
     forget,
+    load_publish,
     new_feed,
     put_costs,
     real_put_costs,
     script_costs,
 )
 from benchmarks.tools import Record, Server, allow_many_files, processes, turned
-from txthoonk.scripts import script
 
 TITLES = {
     "calls/100": ("Publishing, 100 callers", "per_second"),
@@ -81,8 +81,7 @@ class Benchmark(command.Benchmark):
         """Calls of the publish script."""
         server, seconds = self._server, self._options.seconds
         new_feed(server, "feed")
-        for source in (script("feed/publish").source, CONTRACT):
-            server.raw("SCRIPT", "LOAD", source)
+        load_publish(server)
         place = (server.host, server.port)
         contestants = {who: (who, *place, FEED) for who in callers.contestants()}
         with processes("benchmarks.callers", contestants) as running:
@@ -93,17 +92,8 @@ class Benchmark(command.Benchmark):
                 for count in (100, 1):
                     for who, process in turned(running, number):
                         new_feed(server, "feed")
-                        before = server.cpu()
-                        run = process.ask(callers=count, seconds=seconds)
-                        redis = server.cpu() - before
-                        self._note(
-                            f"calls/{count}",
-                            who,
-                            number,
-                            per_second=run["calls"] / run["wall"],
-                            client_us=run["cpu"] / run["calls"] * 1e6,
-                            redis_us=redis / run["calls"] * 1e6,
-                        )
+                        costs = call_costs(server, process, count, seconds)
+                        self._note(f"calls/{count}", who, number, **costs)
         forget(server)
 
     def _script(self) -> None:

@@ -15,9 +15,17 @@ from benchmarks.command import Number
 from benchmarks.curves import Panel, draw_curves
 from benchmarks.plot import draw
 from benchmarks.report import Claim, Report
-from benchmarks.server import BLOCKS, CONTRACT, FEED, forget, make_feeds, new_feed, publishes
+from benchmarks.server import (
+    BLOCKS,
+    FEED,
+    call_costs,
+    forget,
+    load_publish,
+    make_feeds,
+    new_feed,
+    publishes,
+)
 from benchmarks.tools import Process, Record, Server, allow_many_files, processes, turned
-from txthoonk.scripts import script
 
 TITLES = {
     "publish": ("Publishing, 100 callers, with history and without", "per_second"),
@@ -107,8 +115,7 @@ class Benchmark(command.Benchmark):
     def _publish(self) -> None:
         """Calls of the publish script, with history and without."""
         server, seconds = self._server, self._options.seconds
-        for source in (script("feed/publish").source, CONTRACT):
-            server.raw("SCRIPT", "LOAD", source)
+        load_publish(server)
         contestants = {who: (of, *self._place, FEED) for who, (of, _) in PUBLISHERS.items()}
         new_feed(server, "feed")
         with processes("benchmarks.callers", contestants) as running:
@@ -117,17 +124,8 @@ class Benchmark(command.Benchmark):
             for number in self._rounds("publish"):
                 for who, process in turned(running, number):
                     new_feed(server, "feed", *PUBLISHERS[who][1])
-                    before = server.cpu()
-                    run = process.ask(callers=100, seconds=seconds)
-                    redis = server.cpu() - before
-                    self._note(
-                        "publish",
-                        who,
-                        number,
-                        per_second=run["calls"] / run["wall"],
-                        client_us=run["cpu"] / run["calls"] * 1e6,
-                        redis_us=redis / run["calls"] * 1e6,
-                    )
+                    costs = call_costs(server, process, 100, seconds)
+                    self._note("publish", who, number, **costs)
         forget(server)
 
     # -- receiving --------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from benchmarks.tools import ITEM, Process, Raw, Server, pack
+from benchmarks.tools import ITEM, Process, Raw, Record, Server, pack
 from txthoonk.keys import FeedKeys, encode
 from txthoonk.scripts import BoundScript, script
 
@@ -119,6 +119,24 @@ def _call(bound: BoundScript, *args: str | bytes | int) -> bytes:
 
 
 # -- the publish script -------------------------------------------------------------------------
+
+
+def load_publish(server: Server) -> None:
+    """Have the server know what the contestants of ``benchmarks.callers`` call."""
+    for source in (script("feed/publish").source, CONTRACT):
+        server.raw("SCRIPT", "LOAD", source)
+
+
+def call_costs(server: Server, process: Process, callers: int, seconds: float) -> Record:
+    """What calls of the publish script cost, of one contestant of ``benchmarks.callers``."""
+    before = server.cpu()
+    run = process.ask(callers=callers, seconds=seconds)
+    redis = server.cpu() - before
+    return {
+        "per_second": run["calls"] / run["wall"],
+        "client_us": run["cpu"] / run["calls"] * 1e6,
+        "redis_us": redis / run["calls"] * 1e6,
+    }
 
 
 def script_costs(server: Server, calls: int) -> Iterator[tuple[str, float]]:
