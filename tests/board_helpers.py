@@ -17,7 +17,7 @@ class BoardProcess(DemoProcess):
     """
 
     def __init__(
-        self, *options: str, stdin: int = subprocess.DEVNULL, patience: float = 110
+        self, *options: str, stdin: int = subprocess.DEVNULL, patience: float = 240
     ) -> None:
         super().__init__("examples.board", *options, stdin=stdin, patience=patience)
 

@@ -64,7 +64,7 @@ class Program(ProcessProtocol):
 class ChildrenTestCase(TestCase):
     """A test case that collects what children print, and finds what they leave behind."""
 
-    timeout = 60
+    timeout = 240
 
     def setUp(self) -> None:
         """Put a file in the place of standard error, which the children inherit."""

@@ -22,7 +22,7 @@ def failing(report: Report) -> set[str]:
 class RunCase(ThoonkTestCase):
     """Runs of the runner on the shared server."""
 
-    timeout = 120
+    timeout = 240
 
     async def play(self, command: str, vectors: list[Vector] | None = None) -> Report:
         """Put a driver through vectors."""

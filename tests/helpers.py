@@ -81,7 +81,7 @@ class Heard(list[Any]):
 class ThoonkTestCase(RedisTestCase):
     """A test case with an instance, ``self.thoonk``, and raw commands, ``self.redis.execute``."""
 
-    timeout = 60
+    timeout = 240
 
     async def setUp(self) -> None:
         await super().setUp()

@@ -59,7 +59,7 @@ def work(url: str, group: str) -> None:
 class OutageTests(ActionTestCase):
     """What goes and comes back."""
 
-    timeout = 120
+    timeout = 240
 
     def start(self, url: str) -> subprocess.Popen[bytes]:
         """A worker in a process of its own."""

@@ -28,7 +28,7 @@ MOVES = int(os.environ.get("BOARD_MOVES", "50"))
 KILLS = os.environ.get("BOARD_KILLS", "redis,web,worker")
 ACTIONS = int(os.environ.get("BOARD_ACTIONS", "1500"))
 #: Seconds for either.
-PATIENCE = float(os.environ.get("BOARD_PATIENCE", "110"))
+PATIENCE = float(os.environ.get("BOARD_PATIENCE", "240"))
 
 CHROMIUM = os.environ.get("CHROMIUM") or "/usr/bin/chromium"
 

@@ -14,7 +14,7 @@ from txthoonk.testing import shared_server
 class CommitsTests(TestCase):
     """Jobs raise a counter by one each, by a commit, in workers that are killed."""
 
-    timeout = 120
+    timeout = 240
 
     async def setUp(self) -> None:
         await shared_server()  # fails, or skips, where there is no redis-server

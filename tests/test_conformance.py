@@ -222,7 +222,7 @@ class StageTests(ThoonkTestCase):
 class CommandTests(ThoonkTestCase):
     """``thoonk conformance``."""
 
-    timeout = 120
+    timeout = 240
 
     async def thoonk_says(self, *args: str) -> tuple[str, int]:
         """What the command line prints, and its exit status."""

@@ -45,7 +45,7 @@ class Switch:
 class ProxyCase(ThoonkTestCase):
     """An instance whose connections go through a network that fails when told to."""
 
-    timeout = 30
+    timeout = 240
 
     async def setUp(self) -> None:
         await super().setUp()

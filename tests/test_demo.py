@@ -62,7 +62,7 @@ class DemoTestCase(SynchronousTestCase):
     def demo(self, repository: str, *options: str, stdin: int = subprocess.DEVNULL) -> Demo:
         """A demo that is over when the test is."""
         words = ("--repo", repository, *options)
-        demo = Demo("examples.history", *words, stdin=stdin, patience=90)
+        demo = Demo("examples.history", *words, stdin=stdin, patience=240)
         self.addCleanup(demo.kill)
         return demo
 

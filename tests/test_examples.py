@@ -14,7 +14,7 @@ from txthoonk.embedded import EmbeddedRedis
 class ExampleTests(TestCase):
     """The programs in examples/."""
 
-    timeout = 60
+    timeout = 240
 
     def run_example(self, *command: str) -> Program:
         """Start it."""

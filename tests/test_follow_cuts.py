@@ -8,7 +8,7 @@ from twisted.internet import reactor as global_reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from tests.helpers import until
+from tests.helpers import open_now, until
 from tests.trials.cuts import (
     IMPATIENT,
     KINDS,
@@ -20,6 +20,7 @@ from tests.trials.cuts import (
     lengths,
 )
 from tests.trials.scene import Scene, Subject
+from txthoonk import NotConnected
 from txthoonk.events import FeedDeleted, Resync
 from txthoonk.following import Follower
 
@@ -29,7 +30,7 @@ reactor: Any = global_reactor
 class CutCase(TestCase):
     """A scene of its own."""
 
-    timeout = 120
+    timeout = 240
 
     async def begin(self, count: int, **options: Any) -> list[Subject]:
         """Begin; so many feeds and sorted feeds are followed."""
@@ -138,6 +139,21 @@ class LateTests(CutCase):
         self.scene.messages.resume()
         await synced
         self.assertEqual(subject.heard, [Resync(subject.name, "deleted", 0)])
+
+    async def test_deleted_and_stopped(self) -> None:
+        """
+        Who is stopped while it waits for that leaves nothing behind.
+        """
+        [subject] = await self.begin(1)
+        self.scene.messages.stall()
+        await self.scene.ours.delete_feed(subject.name)
+        synced = subject.live.when_synced()
+        await deferLater(reactor, 0.1)
+        before = open_now()
+        await self.scene.far.stopService()
+        await self.assertFailure(synced, NotConnected)
+        self.assertEqual(open_now() - before, set())
+        self.assertEqual(subject.heard, [])
 
 
 class TokenTests(CutCase):

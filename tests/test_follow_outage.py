@@ -10,7 +10,7 @@ from tests.trials.outage import Outage
 class OutageTests(TestCase):
     """A Redis that writes everything to its disk, feeds that are written to all the time."""
 
-    timeout = 120
+    timeout = 240
 
     async def right(self, kills: int, seconds: float, every: float) -> Outage:
         """Have an outage; in the end everyone was told everything, once, without a ``Resync``."""

@@ -10,7 +10,7 @@ from tests.trials.storm import Storm
 class StormTests(TestCase):
     """Another process writes."""
 
-    timeout = 120
+    timeout = 240
 
     async def test_storm(self) -> None:
         """

@@ -59,7 +59,7 @@ class GetPeersTests(SynchronousTestCase):
 class NeededTests(TestCase):
     """What becomes of the tests where it cannot be had."""
 
-    timeout = 60
+    timeout = 240
 
     async def test_skipped_or_failed(self) -> None:
         """

@@ -57,7 +57,7 @@ class WebProcess(ProcessProtocol):
 class OutboxCase(BrowserCase):
     """A page, web processes on one port, and a worker."""
 
-    timeout = 90
+    timeout = 240
 
     async def setUp(self) -> None:
         await super().setUp()

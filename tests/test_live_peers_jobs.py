@@ -318,7 +318,7 @@ class StateTests(JobCase):
 class SharingTests(LivePeerCase):
     """REPORT 4.8: workers of several makes on the same jobs."""
 
-    timeout = 120
+    timeout = 240
 
     async def test_three_workers(self) -> None:
         """

@@ -28,7 +28,7 @@ PROGRAM: Final = Path(__file__).parent / "thoonk_jobs_peer.js"
 class LiveTests(ThoonkTestCase):
     """Both ways, and over a bridge."""
 
-    timeout = 40
+    timeout = 240
 
     if NODE is None:
         skip = "there is no node"

@@ -45,7 +45,7 @@ class Outcomes:
 class OutageTests(ThoonkTestCase):
     """A Redis that writes everything to its disk, killed by SIGKILL."""
 
-    timeout = 120
+    timeout = 240
 
     async def setUp(self) -> None:
         self.server = await self.own_server(appendonly="yes", appendfsync="always")

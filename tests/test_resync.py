@@ -14,7 +14,7 @@ from txthoonk import catching_up, reading
 class ResyncTests(TestCase):
     """Every trial is a feed that somebody follows, or goes on to follow by a token."""
 
-    timeout = 120
+    timeout = 240
 
     async def all_told(self, some: Sequence[Cause], each: int = 6) -> list[Tally]:
         """Try some causes; whoever has to be told is, and nobody else."""
@@ -76,7 +76,7 @@ class ResyncTests(TestCase):
 class BlindTests(TestCase):
     """The trials see it if nobody is told."""
 
-    timeout = 120
+    timeout = 240
 
     async def blind(self, some: Sequence[Cause]) -> Tally:
         """Try a cause that must have faults."""

@@ -19,7 +19,7 @@ SEED = int(os.environ.get("TXTHOONK_SEED") or random.randrange(10**6))
 class DriveCase(RedisTestCase):
     """Hosts with schedulers, on a server of their own."""
 
-    timeout = 120
+    timeout = 240
 
     def drive(self, server: EmbeddedRedis, ticks: int, **options: Any) -> Drive:
         """A small one."""

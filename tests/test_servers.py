@@ -92,7 +92,7 @@ class LoginTests(ThoonkTestCase):
 class EmbeddedTests(RedisTestCase):
     """``"embedded:"``, a server of one's own."""
 
-    timeout = 30
+    timeout = 240
 
     async def test_embedded(self) -> None:
         """

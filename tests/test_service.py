@@ -198,7 +198,7 @@ class LifeTests(ThoonkTestCase):
 class StopTests(RedisTestCase):
     """Stopping while something is under way leaves nothing open."""
 
-    timeout = 30
+    timeout = 240
 
     async def stopped(self, thoonk: Thoonk, *waiting: Deferred[Any]) -> None:
         """Stop, and see that nothing is left, and that what waited has failed."""

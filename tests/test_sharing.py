@@ -87,7 +87,7 @@ class Worker(ProcessProtocol):
 class SharingTests(ThoonkTestCase):
     """No job is lost or done twice, whoever dies when."""
 
-    timeout = 600 if TORTURE else 120
+    timeout = 600 if TORTURE else 240
 
     async def setUp(self) -> None:
         """A feed, and whoever works on it."""

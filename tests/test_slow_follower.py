@@ -10,7 +10,7 @@ from tests.trials.slow import Slow
 class SlowTests(TestCase):
     """Two other processes follow."""
 
-    timeout = 120
+    timeout = 240
 
     async def test_burst(self) -> None:
         """

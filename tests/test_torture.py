@@ -26,7 +26,7 @@ LEASE = 0.4
 class KillTests(ThoonkTestCase):
     """Workers die at every instant there is."""
 
-    timeout = 120
+    timeout = 240
 
     def setUp(self) -> Any:
         """Say what would make a failure happen again."""

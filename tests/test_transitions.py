@@ -625,7 +625,7 @@ class Walk:
 class WalkTests(PeerCase):
     """A long walk."""
 
-    timeout = 600 if STEPS > 10_000 else 120
+    timeout = 600 if STEPS > 10_000 else 240
 
     async def test_walk(self) -> None:
         """

@@ -12,7 +12,7 @@ from tests.web_cuts.trial import KINDS, Trial
 class CutTests(ThoonkTestCase):
     """An EventSource and WebSockets, as they are."""
 
-    timeout = 120
+    timeout = 240
 
     async def check(self, kinds: tuple[str, ...], cuts: int) -> None:
         """Cut the connections of clients of some kinds, each so often."""

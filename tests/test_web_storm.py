@@ -23,7 +23,7 @@ CLIENTS = 1000
 class StormTests(ThoonkTestCase):
     """A web process is killed, with a thousand streams, and another one takes its port."""
 
-    timeout = 120
+    timeout = 240
 
     async def setUp(self) -> None:
         """Have a Redis of one's own, whose calls can be counted, and a web process."""

@@ -36,7 +36,7 @@ class _Child(ProcessProtocol):
 class UnreadTests(StreamCase):
     """Streams, sockets and answers that nobody takes."""
 
-    timeout = 120
+    timeout = 240
 
     async def setUp(self) -> None:
         """Start the process."""

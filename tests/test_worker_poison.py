@@ -19,7 +19,7 @@ ATTEMPTS = 3
 class PoisonTests(ProcessTestCase):
     """Processes die of a job, and are started again."""
 
-    timeout = 600 if TORTURE else 120
+    timeout = 600 if TORTURE else 240
 
     async def keep_up(self) -> None:
         """As a supervisor does: start another process for each one that ends."""

@@ -61,7 +61,7 @@ class Twistd(Program):
 class TwistdTestCase(ThoonkTestCase):
     """Real twistd processes on a real Redis, each test in a folder with a module ``handlers``."""
 
-    timeout = 90
+    timeout = 240
 
     async def setUp(self) -> None:
         await super().setUp()

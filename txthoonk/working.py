@@ -270,7 +270,8 @@ class Working(Hearing):
                 started.errback(error)
             elif not self.stopped:
                 self._unsure = True
-                await self._complain(error)
+                if self._place.hears:  # else it is read when messages come again
+                    await self._complain(error)
         return not self.stopped
 
     async def _catch_up(self) -> None:

@@ -158,7 +158,7 @@ class ThoonkPy(ProcessProtocol):
 class LivePeerCase(ThoonkTestCase):
     """A server that thoonk.py can reach, ours on it, and as many thoonk.py as are asked for."""
 
-    timeout = 60
+    timeout = 240
 
     async def setUp(self) -> None:
         try:
