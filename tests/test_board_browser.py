@@ -137,6 +137,8 @@ class BrowserTests(TestCase):
         self.assertIn("taken it away", taken["toast"])
         self.assertEqual(taken["field"], "bread and butter d u", "keys went on as text")
         self.assertEqual((taken["open"], taken["rest"]), (False, True))
+        self.assertIn("taken it away", seen["dragged"][0])
+        self.assertIn("can give it to others", seen["dragged"][1])
         removed = {"by the button": "three", "to tab to": 1, "by the arrow": "four"}
         self.assertEqual(seen["removed"], {**removed, "read aloud": "Moved to 1 of 3."})
         status, lists = seen["never answered"]

@@ -55,6 +55,7 @@ class Trouble:
         seen["crowd"] = self.crowd()
         seen["changed"] = self.changed_by_others()
         seen["taken"] = self.taken_by_others()
+        seen["dragged"] = self.dragged()
         seen["removed"] = self.removed()
         seen["files"] = dict(self.files())
         seen["never answered"] = self.never_answered()
@@ -114,6 +115,30 @@ class Trouble:
         seen["rest"] = ada.tasks("ada") == rest
         ada.page.fill(".column.mine .new input", "")
         return seen
+
+    def dragged(self) -> list[str]:
+        """A task that others ship while it is in the air, and one that may not go there."""
+        ada = self.ada
+        ada.add("to be dragged")
+        ada.settled()
+        id = ada.tasks("ada")[0]
+        ship = {"team": ada.team, "member": "ada", "id": id}
+
+        def shipped() -> None:
+            Person(self.url, "Ada").do("ship", **ship)
+            ada.wait(f"() => !document.querySelector('#columns .mine [data-id=\"{id}\"]')")
+
+        ada.drag("ada", id, "bob", None, False, before_drop=shipped)
+        ada.reads(".toast", "taken it away")
+        told = [self.toasts(ada)]
+        self.bob.add("mine to do")
+        self.bob.settled()
+        (id,) = self.bob.tasks("bob")
+        ada.wait(f"() => document.querySelector('.column[data-member=bob] [data-id=\"{id}\"]')")
+        # Whether it may is asked when it is first dragged there.
+        ada.drag("bob", id, "ada", None, False, before_drop=self.refused)
+        ada.reads(".toast", "who wrote it")
+        return [*told, self.toasts(ada)]
 
     def removed(self) -> dict[str, Any]:
         """Where one is after tasks are gone."""
@@ -202,6 +227,10 @@ class Trouble:
         self.ada.select("ada", self.ada.tasks("ada")[0])
         self.ada.page.keyboard.press("Enter")
         self.ada.page.keyboard.type(more)
+
+    def refused(self) -> None:
+        """Wait until the page knows that what is dragged may not go there; it asks then only."""
+        self.ada.wait("() => !document.querySelector('.target')")
 
     def is_open(self) -> bool:
         """Whether something has come up in front of the page."""

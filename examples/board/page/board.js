@@ -91,7 +91,8 @@ draggable(
     const place = { team: view.team, member: task.dataset.member, id: task.dataset.id };
     const [row] = find(place.member, place.id);
     const [, column] = find(member, "");
-    if (!row || !column) return toast("Meanwhile somebody has taken it away.", true);
+    if (!row) return toast("Meanwhile somebody has taken it away.", true);
+    if (!column) return toast("Only whose list it is, and who wrote it, can give it to others.");
     const others = column.tasks.filter((each) => each.id !== place.id && !each.ghost);
     const position = positionAt(others, at);
     if (member !== place.member) act("delegate", { ...place, to: member, position });
