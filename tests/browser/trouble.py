@@ -58,6 +58,8 @@ class Trouble:
         seen["dragged"] = self.dragged()
         seen["removed"] = self.removed()
         seen["files"] = dict(self.files())
+        seen["undone"] = self.undone()
+        seen["left"] = self.left()
         seen["never answered"] = self.never_answered()
         seen["errors"] = list(self.errors)
         seen["signed out"] = self.signed_out()  # the browser counts this as an error
@@ -185,6 +187,36 @@ class Trouble:
             yield "windows.txt", self.toasts(self.ada)
         self.ada.settled()
 
+    def undone(self) -> list[list[str]]:
+        """What is taken back sooner than it is done, and what is while one is offline."""
+        ada = self.ada
+        for text in ("first", "second", "third"):
+            ada.add(text)
+        ada.page.keyboard.press("Escape")
+        ada.page.keyboard.press("u")
+        ada.page.keyboard.press("u")
+        self.has_not("second")
+        seen = [self.texts()[:2]]
+        ada.context.set_offline(True)
+        ada.add("offline")
+        ada.page.keyboard.press("Escape")
+        ada.page.keyboard.press("u")
+        ada.reads(".toast", "as soon as it is done")
+        seen.append(self.texts()[:2])
+        ada.context.set_offline(False)
+        self.has_not("offline")
+        return [*seen, self.texts()[:2]]
+
+    def left(self) -> str:
+        """What was written when one goes to the teams."""
+        self.writes("left", " but kept")
+        self.ada.page.click("#team")
+        self.ada.page.wait_for_selector("#choose")
+        self.ada.page.go_back()
+        self.ada.reads(".column.mine", "left")
+        self.ada.settled()
+        return self.texts()[0]
+
     def never_answered(self) -> list[str]:
         """What a page says that has been opened while nobody answers."""
         page = self.cleo.page
@@ -235,6 +267,18 @@ class Trouble:
     def is_open(self) -> bool:
         """Whether something has come up in front of the page."""
         return bool(self.ada.page.locator("dialog[open]").count())
+
+    def has_not(self, text: str) -> None:
+        """Wait until a task is not in Ada's list any more."""
+        self.ada.wait(
+            "(text) => !document.querySelector('.column.mine .tasks').innerText.includes(text)",
+            text,
+        )
+        self.ada.settled()
+
+    def texts(self) -> list[str]:
+        """What is in Ada's list."""
+        return [text for _, text in self.ada.shown()["ada"]]
 
     def toasts(self, window: Window) -> str:
         """What the page tells, which is put away."""
