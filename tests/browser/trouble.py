@@ -41,6 +41,8 @@ class Trouble:
     def __init__(self, chromium: Any, url: str) -> None:
         self.url = url
         self.errors: list[str] = []
+        #: Whether Cleo's connections are cut off; else they are not answered.
+        self.cut = True
         self.ada, self.bob, self.cleo = (
             Window(chromium, url, name, self.errors) for name in ("Ada", "Bob", "Cleo")
         )
@@ -60,9 +62,10 @@ class Trouble:
         seen["files"] = dict(self.files())
         seen["undone"] = self.undone()
         seen["left"] = self.left()
-        seen["never answered"] = self.never_answered()
         seen["errors"] = list(self.errors)
-        seen["signed out"] = self.signed_out()  # the browser counts this as an error
+        # What comes now the browser counts as errors.
+        seen["never answered"] = self.never_answered()
+        seen["signed out"] = self.signed_out()
         return seen
 
     def no_such_team(self) -> list[str]:
@@ -220,10 +223,18 @@ class Trouble:
     def never_answered(self) -> list[str]:
         """What a page says that has been opened while nobody answers."""
         page = self.cleo.page
-        page.route_web_socket("**/live/socket", lambda _: None)
+        page.route_web_socket("**/live/socket", lambda socket: self.cut and socket.close())
+        page.route("**/live/stream*", lambda route: route.abort())
         self.cleo.sign_in()
+        # In one turn of the page's own, in which nothing else can have tried.
+        self.cleo.wait("""() => {
+            if (board.live.status.state !== "offline") return false;
+            document.querySelector("#now").click();
+            return board.live.status.state === "connecting";
+        }""")
+        self.cut = False
         page.evaluate("(team) => { location.hash = team; }", self.ada.team)
-        self.cleo.wait("() => document.querySelector('#status').dataset.state === 'away'")
+        self.cleo.reads("#status", "no answer yet")
         lists = page.evaluate(
             "getComputedStyle(document.querySelector('#columns'), '::before').content"
         )

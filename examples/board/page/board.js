@@ -203,6 +203,10 @@ $("say").addEventListener("submit", (event) => {
 
 $("say-text").placeholder = `Say something${hint("c")}`;
 live.onstate = live.onoutbox = render;
+// Whoever comes back need not wait for the next attempt.
+$("now").addEventListener("click", live.retry);
+addEventListener("online", live.retry);
+document.addEventListener("visibilitychange", () => document.hidden || live.retry());
 for (const feed of [teams, processes, declared]) {
   feed.onchange(count);
   feed.onchange(render);

@@ -137,6 +137,7 @@ const showStatus = () => {
   write($("status-words"), told[1]);
   write($("status-more"), told[2] ?? "");
   $("again").hidden = state !== "refused";
+  $("now").hidden = state !== "offline";
 };
 
 const showProcesses = () => {
