@@ -139,8 +139,14 @@ class BrowserTests(TestCase):
         self.assertIn("taken it away", taken["toast"])
         self.assertEqual(taken["field"], "bread and butter d u", "keys went on as text")
         self.assertEqual((taken["open"], taken["rest"]), (False, True))
+        self.assertIn("taken it away", seen["dragged"][0])
+        self.assertIn("can give it to others", seen["dragged"][1])
         removed = {"by the button": "three", "to tab to": 1, "by the arrow": "four"}
         self.assertEqual(seen["removed"], {**removed, "read aloud": "Moved to 1 of 3."})
+        before, offline, after = seen["undone"]
+        self.assertEqual((before[0], offline), ("first", ["offline", "first"]))
+        self.assertEqual(after, before, "only what was done last is taken back")
+        self.assertEqual(seen["left"], "left but kept")
         status, lists = seen["never answered"]
         self.assertIn("no answer yet: the server or Redis is away; 1 action waits", status)
         self.assertIn("on their way", lists)

@@ -93,6 +93,8 @@ class DemoTests(SynchronousTestCase):
         policy = page.headers["Content-Security-Policy"]
         self.assertIn("script-src 'self'", policy)
         self.assertNotIn("unsafe", policy)
+        # A browser that comes by another address than 127.0.0.1 would complain.
+        self.assertNotIn("Cross-Origin-Opener-Policy", page.headers)
         self.assertNotIn("<script>", page.text)
         self.assertEqual(get("/as/bob/").status, 302, "the cookie is Ada's")
         self.assertEqual(get("/as/bob/live/feeds/teams").status, 401, "not 403: he may sign in")

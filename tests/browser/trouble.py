@@ -41,6 +41,8 @@ class Trouble:
     def __init__(self, chromium: Any, url: str) -> None:
         self.url = url
         self.errors: list[str] = []
+        #: Whether Cleo's connections are cut off; else they are not answered.
+        self.cut = True
         self.ada, self.bob, self.cleo = (
             Window(chromium, url, name, self.errors) for name in ("Ada", "Bob", "Cleo")
         )
@@ -55,11 +57,15 @@ class Trouble:
         seen["crowd"] = self.crowd()
         seen["changed"] = self.changed_by_others()
         seen["taken"] = self.taken_by_others()
+        seen["dragged"] = self.dragged()
         seen["removed"] = self.removed()
         seen["files"] = dict(self.files())
-        seen["never answered"] = self.never_answered()
+        seen["undone"] = self.undone()
+        seen["left"] = self.left()
         seen["errors"] = list(self.errors)
-        seen["signed out"] = self.signed_out()  # the browser counts this as an error
+        # What comes now the browser counts as errors.
+        seen["never answered"] = self.never_answered()
+        seen["signed out"] = self.signed_out()
         return seen
 
     def no_such_team(self) -> list[str]:
@@ -115,6 +121,30 @@ class Trouble:
         ada.page.fill(".column.mine .new input", "")
         return seen
 
+    def dragged(self) -> list[str]:
+        """A task that others ship while it is in the air, and one that may not go there."""
+        ada = self.ada
+        ada.add("to be dragged")
+        ada.settled()
+        id = ada.tasks("ada")[0]
+        ship = {"team": ada.team, "member": "ada", "id": id}
+
+        def shipped() -> None:
+            Person(self.url, "Ada").do("ship", **ship)
+            ada.wait(f"() => !document.querySelector('#columns .mine [data-id=\"{id}\"]')")
+
+        ada.drag("ada", id, "bob", None, False, before_drop=shipped)
+        ada.reads(".toast", "taken it away")
+        told = [self.toasts(ada)]
+        self.bob.add("mine to do")
+        self.bob.settled()
+        (id,) = self.bob.tasks("bob")
+        ada.wait(f"() => document.querySelector('.column[data-member=bob] [data-id=\"{id}\"]')")
+        # Whether it may is asked when it is first dragged there.
+        ada.drag("bob", id, "ada", None, False, before_drop=self.refused)
+        ada.reads(".toast", "who wrote it")
+        return [*told, self.toasts(ada)]
+
     def removed(self) -> dict[str, Any]:
         """Where one is after tasks are gone."""
         ada = self.ada
@@ -160,13 +190,51 @@ class Trouble:
             yield "windows.txt", self.toasts(self.ada)
         self.ada.settled()
 
+    def undone(self) -> list[list[str]]:
+        """What is taken back sooner than it is done, and what is while one is offline."""
+        ada = self.ada
+        for text in ("first", "second", "third"):
+            ada.add(text)
+        ada.page.keyboard.press("Escape")
+        ada.page.keyboard.press("u")
+        ada.page.keyboard.press("u")
+        self.has_not("second")
+        seen = [self.texts()[:2]]
+        ada.context.set_offline(True)
+        ada.add("offline")
+        ada.page.keyboard.press("Escape")
+        ada.page.keyboard.press("u")
+        ada.reads(".toast", "as soon as it is done")
+        seen.append(self.texts()[:2])
+        ada.context.set_offline(False)
+        self.has_not("offline")
+        return [*seen, self.texts()[:2]]
+
+    def left(self) -> str:
+        """What was written when one goes to the teams."""
+        self.writes("left", " but kept")
+        self.ada.page.click("#team")
+        self.ada.page.wait_for_selector("#choose")
+        self.ada.page.go_back()
+        self.ada.reads(".column.mine", "left")
+        self.ada.settled()
+        return self.texts()[0]
+
     def never_answered(self) -> list[str]:
         """What a page says that has been opened while nobody answers."""
         page = self.cleo.page
-        page.route_web_socket("**/live/socket", lambda _: None)
+        page.route_web_socket("**/live/socket", lambda socket: self.cut and socket.close())
+        page.route("**/live/stream*", lambda route: route.abort())
         self.cleo.sign_in()
+        # In one turn of the page's own, in which nothing else can have tried.
+        self.cleo.wait("""() => {
+            if (board.live.status.state !== "offline") return false;
+            document.querySelector("#now").click();
+            return board.live.status.state === "connecting";
+        }""")
+        self.cut = False
         page.evaluate("(team) => { location.hash = team; }", self.ada.team)
-        self.cleo.wait("() => document.querySelector('#status').dataset.state === 'away'")
+        self.cleo.reads("#status", "no answer yet")
         lists = page.evaluate(
             "getComputedStyle(document.querySelector('#columns'), '::before').content"
         )
@@ -203,9 +271,25 @@ class Trouble:
         self.ada.page.keyboard.press("Enter")
         self.ada.page.keyboard.type(more)
 
+    def refused(self) -> None:
+        """Wait until the page knows that what is dragged may not go there; it asks then only."""
+        self.ada.wait("() => !document.querySelector('.target')")
+
     def is_open(self) -> bool:
         """Whether something has come up in front of the page."""
         return bool(self.ada.page.locator("dialog[open]").count())
+
+    def has_not(self, text: str) -> None:
+        """Wait until a task is not in Ada's list any more."""
+        self.ada.wait(
+            "(text) => !document.querySelector('.column.mine .tasks').innerText.includes(text)",
+            text,
+        )
+        self.ada.settled()
+
+    def texts(self) -> list[str]:
+        """What is in Ada's list."""
+        return [text for _, text in self.ada.shown()["ada"]]
 
     def toasts(self, window: Window) -> str:
         """What the page tells, which is put away."""

@@ -6,10 +6,11 @@ import { draggable } from "./drag.js";
 import { positionAt, words } from "./model.js";
 import { render, show } from "./showing.js";
 import {
-  $, MOST_NEWS, announce, declared, hint, journal, lastAction, live, me, name, news, pending,
+  $, MOST_NEWS, announce, declared, hint, journal, live, me, name, news, pending,
   processes, teams, view,
 } from "./state.js";
 import { find, give, remove, select, shift, ship, tryEdit } from "./tasks.js";
+import { undo } from "./undo.js";
 
 /** Milliseconds between two signs of life. */
 const ALIVE = 8000;
@@ -19,6 +20,7 @@ const ALIVE = 8000;
 const enter = () => {
   const team = /^#(\d{1,9})$/.exec(location.hash)?.[1] ?? null;
   if (team === view.team) return;
+  view.editing?.save();
   for (const each of [view.pattern, view.undo]) each?.close();
   Object.assign(view, { team, pattern: null, undo: null, selected: null, was: null, editing: null });
   if (team) {
@@ -91,7 +93,8 @@ draggable(
     const place = { team: view.team, member: task.dataset.member, id: task.dataset.id };
     const [row] = find(place.member, place.id);
     const [, column] = find(member, "");
-    if (!row || !column) return toast("Meanwhile somebody has taken it away.", true);
+    if (!row) return toast("Meanwhile somebody has taken it away.", true);
+    if (!column) return toast("Only whose list it is, and who wrote it, can give it to others.");
     const others = column.tasks.filter((each) => each.id !== place.id && !each.ghost);
     const position = positionAt(others, at);
     if (member !== place.member) act("delegate", { ...place, to: member, position });
@@ -140,12 +143,6 @@ const step = (rowBy, columnBy) => {
 };
 
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-
-const undo = () => {
-  const last = lastAction();
-  if (!last || $("undo").disabled) return toast("There is nothing to undo.", true);
-  return act("undo", { team: view.team, act: last[0] });
-};
 
 const PLAIN = {
   n: () => document.querySelector(".column.mine .new input")?.focus(),
@@ -206,6 +203,10 @@ $("say").addEventListener("submit", (event) => {
 
 $("say-text").placeholder = `Say something${hint("c")}`;
 live.onstate = live.onoutbox = render;
+// Whoever comes back need not wait for the next attempt.
+$("now").addEventListener("click", live.retry);
+addEventListener("online", live.retry);
+document.addEventListener("visibilitychange", () => document.hidden || live.retry());
 for (const feed of [teams, processes, declared]) {
   feed.onchange(count);
   feed.onchange(render);

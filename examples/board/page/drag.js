@@ -8,8 +8,9 @@ const EDGE = 48, STEP = 14;
 /**
  * @param {HTMLElement} area holds the columns
  * @param {function(string, string): boolean} may says whether a task may go to a member's list
- * @param {function(string, string, string, number): void} drop is called with the task's element, the
- *   member and the number that it is to be in that list, itself not counted
+ * @param {function(HTMLElement, string, number): void} drop is called with the task's element, the
+ *   member, or undefined where it may not go, and the number that it is to be in that list, itself not
+ *   counted
  */
 export const draggable = (area, may, drop) => {
   let drag = null;
@@ -22,12 +23,13 @@ export const draggable = (area, may, drop) => {
 
   const look = () => {
     clear();
-    drag.column = null;
+    drag.column = drag.refused = null;
     const { x, y, row } = drag;
     for (const column of area.querySelectorAll(".column")) {
       const box = column.getBoundingClientRect();
       if (x < box.left || x > box.right || y < box.top || y > box.bottom) continue;
-      if (!may(row, column.dataset.member)) return;
+      drag.refused = !may(row, column.dataset.member);
+      if (drag.refused) return;
       const rows = [...column.querySelectorAll(".task")].filter((each) => each !== row);
       let at = rows.findIndex((each) => {
         const { top, height } = each.getBoundingClientRect();
@@ -80,7 +82,7 @@ export const draggable = (area, may, drop) => {
 
   const end = (dropped) => {
     if (!drag) return;
-    const { row, ghost, column, at, timer, pointer } = drag;
+    const { row, ghost, column, at, refused, timer, pointer } = drag;
     clearTimeout(timer);
     ghost?.remove();
     document.body.classList.remove("dragging");
@@ -88,7 +90,7 @@ export const draggable = (area, may, drop) => {
     clear();
     if (area.hasPointerCapture?.(pointer)) area.releasePointerCapture(pointer);
     drag = null;
-    if (dropped && ghost && column && row.isConnected) drop(row, column.dataset.member, at);
+    if (dropped && ghost && (column || refused || !row.isConnected)) drop(row, column?.dataset.member, at);
   };
 
   area.addEventListener("pointerdown", (event) => {

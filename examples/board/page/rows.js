@@ -106,7 +106,7 @@ export const entitle = (element, text) => {
 
 /** A line of what is said and done. */
 export const makeLine = ({ said }) => make("li", { class: said ? "" : "did" },
-  make("span", { class: "who", dir: "auto" }), " ", make("span", { class: "what", dir: "auto" }),
+  make("span", { class: "who", dir: "auto" }), " ", make("span", { class: "what", dir: "auto" }), " ",
   make("time", { class: "at" }));
 
 /** What it says now. */

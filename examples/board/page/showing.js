@@ -4,13 +4,16 @@ import { KNOWN, act, answers, capital, may, toast } from "./doing.js";
 import { columns, talk, words } from "./model.js";
 import { about, entitle, face, make, makeLine, reconcile, showLine, showText, write } from "./rows.js";
 import {
-  $, MOST_NEWS, declared, hint, lastAction, live, me, name, news, page, pending, processes, read,
+  $, MOST_NEWS, declared, hint, live, me, name, news, page, pending, processes, read,
   settling, since, teams, view,
 } from "./state.js";
 import { edit, give, remove, shift, ship, showEditor } from "./tasks.js";
+import { UNDO, lastAction, unfinished } from "./undo.js";
 
 /** Milliseconds without an answer after which something is away. */
 const PATIENCE = 2500;
+/** Actions that what they change tells of, and milliseconds that it may come after the log. */
+const IN_ITEMS = ["add", "edit", "ship", "delegate", "say"], LATER = 500;
 /** How many faces are shown at the top; the others are counted. */
 const mostFaces = () => (matchMedia("(max-width: 900px)").matches ? 3 : 10);
 
@@ -86,18 +89,25 @@ const keepSelected = () => {
   else view.was = { member: selected.member, at };
 };
 
-/** Drop what the feeds have caught up with. */
+/**
+ * Drop what the feeds have caught up with. Each of them comes as fast as it does: the log may have
+ * what the list has not yet, or will not have, where others have changed the same task since.
+ */
 const forget = () => {
   if (!settling.size) return;
-  const seen = new Set();
+  const [seen, logged] = [new Set(), new Set()];
   for (const [feed, copy] of view.feeds) {
     if (/:(tasks|shipped|chat)$/.test(feed)) {
       for (const [, item] of copy) seen.add(item.act?.split(":")[1]).add(item.ship?.split(":")[1]);
     } else if (feed.endsWith(":log")) {
-      for (const [id] of copy) seen.add(id.split(":")[1]);
+      for (const [id] of copy) logged.add(id.split(":")[1]);
     }
   }
-  for (const id of settling.keys()) if (seen.has(id)) settling.delete(id);
+  for (const [id, each] of settling) {
+    if (logged.has(id)) each.logged ??= Date.now();
+    const wait = IN_ITEMS.includes(each.action) ? LATER : 0;
+    if (seen.has(id) || Date.now() - each.logged >= wait) settling.delete(id);
+  }
 };
 
 const showStatus = () => {
@@ -131,6 +141,7 @@ const showStatus = () => {
   write($("status-words"), told[1]);
   write($("status-more"), told[2] ?? "");
   $("again").hidden = state !== "refused";
+  $("now").hidden = state !== "offline";
 };
 
 const showProcesses = () => {
@@ -191,16 +202,14 @@ const showHere = () => {
   );
 };
 
-const UNDO = { add: "adding", edit: "editing", move: "moving", ship: "shipping", retract: "removing",
-  delegate: "delegating", import: "import of", say: "saying" };
-
 const showUndo = () => {
-  const last = lastAction();
-  $("undo").disabled = !last || pending().some((each) => each.action === "undo");
-  const text = last ? `${UNDO[last[1].kind] ?? last[1].kind} “${last[1].what}”` : "";
+  const [last, next] = [lastAction(), unfinished().at(-1)];
+  let text = last ? `${UNDO[last[1].kind] ?? last[1].kind} “${last[1].what}”` : "";
+  if (next && Date.now() - since.get(next.id) > PATIENCE) text = `${UNDO[next.action]}, when it is done`;
+  $("undo").disabled = !last && !next;
   write($("undo-words"), text);
-  $("undo").setAttribute("aria-label", last ? `Undo ${text}` : "Undo");
-  $("undo").title = last ? `Undo ${text} (u)` : "Nothing to undo";
+  $("undo").setAttribute("aria-label", `Undo ${text}`.trim());
+  $("undo").title = text ? `Undo ${text} (u)` : "Nothing to undo";
 };
 
 const showTalk = () => {

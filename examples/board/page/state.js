@@ -39,7 +39,6 @@ export const pending = () => [
   ...settling.values(),
   ...live.outbox.map(({ id, name, payload }) => ({ id, action: name, payload })),
 ];
-export const lastAction = () => [...(view.undo?.items ?? [])].at(-1);
 
 /** A key, where there are keys. */
 export const hint = (key) => (matchMedia("(hover: none)").matches ? "" : `  (${key})`);

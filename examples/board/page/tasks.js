@@ -18,7 +18,9 @@ export const select = (member, id, focus = true) => {
 
 export const focusSelected = () => {
   const { member, id } = view.selected;
-  document.querySelector(`.column[data-member="${member}"] .tasks`)?.keyed?.get(id)?.focus();
+  const element = document.querySelector(`.column[data-member="${member}"] .tasks`)?.keyed?.get(id);
+  element?.focus();
+  element?.scrollIntoView({ block: "nearest", inline: "nearest" });
 };
 
 /** The selection goes on to a task's neighbour when the task goes. */
@@ -75,6 +77,7 @@ export const showEditor = (element, row, column) => {
     }
     select(column.id, element.dataset.id, save !== "blur");
   };
+  view.editing.save = () => done("blur");
   area.addEventListener("keydown", (event) => {
     event.stopPropagation();
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
