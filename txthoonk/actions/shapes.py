@@ -16,6 +16,7 @@ import msgspec
 from twisted.logger import Logger
 
 from txthoonk.actions.answers import Refused
+from txthoonk.actions.patterns import Ends, exact
 
 __all__ = ["Formats", "Id", "Name", "SchemaShape", "Shape", "TypeShape", "make_shape"]
 
@@ -78,6 +79,7 @@ class TypeShape:
             self.schema: dict[str, Any] | None = msgspec.json.schema(kind)
         except TypeError:
             self.schema = None
+        self._ends = Ends(kind)
 
     def check(self, payload: dict[str, Any]) -> Any:
         """See :class:`Shape`."""
@@ -85,10 +87,13 @@ class TypeShape:
 
     def _convert(self, payload: Any) -> Any:
         try:
-            return msgspec.convert(payload, self._kind, strict=True, str_keys=True)
+            converted = msgspec.convert(payload, self._kind, strict=True, str_keys=True)
         except msgspec.ValidationError as error:
             text, _, path = str(error).partition(" - at `")
             raise _wrong(text, path.rstrip("`") or "$") from None
+        if (wrong := self._ends.wrong(converted)) is not None:
+            raise _wrong(f"Expected `str` matching regex {wrong[0]!r}", wrong[1])
+        return converted
 
 
 class SchemaShape:
@@ -128,7 +133,7 @@ class SchemaShape:
             if key == "format" and value not in checker.checkers:
                 known = ", ".join(sorted(checker.checkers))
                 raise ValueError(f"nobody checks format {value!r}; there are {known}")
-        self._validator = kind(self.schema, registry=Registry(), format_checker=checker)
+        self._validator = kind(exact(self.schema), registry=Registry(), format_checker=checker)
 
     def check(self, payload: dict[str, Any]) -> Any:
         """See :class:`Shape`."""

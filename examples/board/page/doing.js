@@ -14,7 +14,7 @@ const allowed = new Map();
 export const act = (action, payload) => {
   const put = live.act(action, payload);
   since.set(live.outbox.at(-1)?.id, Date.now());
-  page.render();
+  page.renderNow();
   return put;
 };
 

@@ -14,22 +14,30 @@ import { UNDO, lastAction, unfinished } from "./undo.js";
 const PATIENCE = 2500;
 /** Actions that what they change tells of, and milliseconds that it may come after the log. */
 const IN_ITEMS = ["add", "edit", "ship", "delegate", "say"], LATER = 500;
+/** Milliseconds that the page rests at most. */
+const LONGEST = 1000;
 /** How many faces are shown at the top; the others are counted. */
 const mostFaces = () => (matchMedia("(max-width: 900px)").matches ? 3 : 10);
 
-let waiting = false;
 /** When the page may be shown again: it takes a fifth of the time at most, however much happens. */
 let rested = 0;
+/** The timer and the frame that it waits for. */
+let timer = 0, frame = 0;
 /** Show what is, with one of the next frames; a hidden page has none, and need not be shown. */
 export const render = () => {
-  if (waiting) return;
-  waiting = true;
+  if (timer || frame) return;
   const pause = rested - performance.now();
-  if (pause > 10) setTimeout(requestAnimationFrame, pause, rendered);
-  else requestAnimationFrame(rendered);
+  if (pause > 10) timer = setTimeout(renderNow, Math.min(pause, LONGEST));
+  else renderNow();
+};
+/** The same with the very next one: what one does oneself is shown at once. */
+const renderNow = () => {
+  clearTimeout(timer);
+  timer = 0;
+  frame ||= requestAnimationFrame(rendered);
 };
 const rendered = () => {
-  waiting = false;
+  frame = 0;
   const begin = performance.now();
   show();
   const rest = () => {
@@ -375,4 +383,4 @@ const extra = () => [...declared.items]
   })
   .map(([action]) => action);
 
-Object.assign(page, { render, show });
+Object.assign(page, { render, renderNow, show });

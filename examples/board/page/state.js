@@ -26,8 +26,8 @@ export const journal = [];
 export const news = new Map();
 export const MOST_NEWS = 5;
 
-/** What shows the page, soon or at once; showing.js has it. */
-export const page = { render() {}, show() {} };
+/** What shows the page: soon, with the next frame, or at once; showing.js has it. */
+export const page = { render() {}, renderNow() {}, show() {} };
 
 export const read = (name) => view.feeds.get(name) ?? [];
 export const name = (id) => {
