@@ -230,7 +230,7 @@ class SocketResource(JsonResource):
 
     async def get(self, request: Request) -> None:
         """Become a WebSocket."""
-        user = await self._hub.admit(lambda: self.access.admit(request))
+        user = await self._hub.admitting.admit(lambda: self.access.admit(request))
         handshake = H11Handshake(ConnectionType.SERVER)
         headers = [
             (name, value)

@@ -42,7 +42,7 @@ class StreamResource(JsonResource):
 
     async def get(self, request: Request) -> None:
         """Begin to stream."""
-        user = await self._hub.admit(lambda: self.access.admit(request))
+        user = await self._hub.admitting.admit(lambda: self.access.admit(request))
         feeds = [name_of(each) for each in dict.fromkeys(request.args.get(b"feed", ()))]
         globs = [
             name_of(each, "pattern") for each in dict.fromkeys(request.args.get(b"pattern", ()))
