@@ -53,7 +53,7 @@ class StreamResource(JsonResource):
             raise WebError(400, f"at most {self._most} feeds and patterns in a stream")
         is_one = len(feeds) == 1 and not globs
         places = _places(request, feeds[0] if is_one else None)
-        self.access.charge(user, len(globs), len(feeds) + len(places) * len(globs), request)
+        self.access.charge(user, len(globs), len(feeds) + len(places), request)
         end = self.access.begin_stream(user, request)
         if is_gone(request):
             end()
