@@ -76,6 +76,27 @@ class RaceTests(StreamCase):
             self.assertIn(b" 503 ", each.head.partition(b"\r\n")[0])
         self.assertEqual((list(live.hub.streams), list(live.hub.followed)), ([], []))
 
+    async def test_gone_under_a_pattern(self) -> None:
+        """
+        A feed that is asked for by name while it comes with a pattern, and is gone when the pattern
+        is given up, is told again when it is there again.
+        """
+        name = f"{self.feed_name()}:x:1"
+        glob = f"{name[:-1]}*"
+        await self.thoonk.feed(name).publish("one")
+        self.serve_live()
+        page = await self.socket()
+        page.send({"subscribe": {"patterns": [glob]}, "ref": 1})
+        await page.when_told("done", ref=1)
+        page.send({"subscribe": {"feeds": [name]}, "ref": 2})
+        await page.when_told("done", ref=2)
+        await self.thoonk.feed(name).delete()
+        await page.when_told("deleted", feed=name)
+        page.send({"unsubscribe": {"patterns": [glob]}, "ref": 3})
+        await page.when_told("done", ref=3)
+        await self.thoonk.feed(name).publish("two", id="2")
+        await page.when(lambda: page.mirror.feeds.get(name) == {"2": "two"})
+
     async def test_unsubscribed_while_asked_for(self) -> None:
         """
         Who unsubscribes before a subscription is complete has none; the next one begins with all
