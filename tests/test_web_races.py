@@ -76,6 +76,30 @@ class RaceTests(StreamCase):
             self.assertIn(b" 503 ", each.head.partition(b"\r\n")[0])
         self.assertEqual((list(live.hub.streams), list(live.hub.followed)), ([], []))
 
+    async def test_unsubscribed_while_one_is_born(self) -> None:
+        """
+        A pattern that is given up just when it is asked whether a new feed of it may be read brings
+        nothing any more; the feed can be asked for by name.
+        """
+        name = f"{self.feed_name()}:x:1"
+        glob, gate = f"{name[:-1]}*", Gate(name)
+        live = self.serve_live(may_read=gate)
+        page = await self.socket()
+        page.send({"subscribe": {"patterns": [glob]}, "ref": 1})
+        await page.when_told("done", ref=1)
+        await self.thoonk.feed(name).publish("one", id="1")
+        await until(lambda: gate.asked)
+        page.send({"unsubscribe": {"patterns": [glob]}, "ref": 2})
+        await page.when_told("done", ref=2)
+        gate.open(name)
+        (stream,) = live.hub.streams
+        self.assertEqual((stream.channels, page.mirror.feeds), ({}, {}))
+        page.send({"subscribe": {"feeds": [name]}, "ref": 3})
+        await page.when_told("done", ref=3)
+        await self.thoonk.feed(name).publish("two", id="2")
+        await page.when(lambda: page.mirror.feeds.get(name) == {"1": "one", "2": "two"})
+        self.assertEqual(page.mirror.wrong, [])
+
     async def test_gone_under_a_pattern(self) -> None:
         """
         A feed that is asked for by name while it comes with a pattern, and is gone when the pattern

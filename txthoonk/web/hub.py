@@ -372,7 +372,7 @@ class Hub:
 
     async def _tell_of(self, stream: ClientStream, topic: PatternTopic, channel: Channel) -> None:
         why = await why_may_not(self._reader.may_read(stream.user, channel.name), "read this feed")
-        is_there = topic.channels.get(channel.name) is channel
+        is_there = topic.channels.get(channel.name) is channel and topic in stream.topics
         if not why and is_there and channel.name not in stream.channels:
             stream.join([(channel, "")])
 
