@@ -284,6 +284,27 @@ class RaceTests(StreamCase):
         await other.when_told("ready")
         self.assertEqual((len(live.hub.followed), live.hub.counts.channels), (1, 1))
 
+    async def test_given_up_while_redis_is_away(self) -> None:
+        """
+        Who asks for two feeds while Redis is away, and then not for the one, gets the other.
+        """
+        server = await self.own_server(appendonly="yes")
+        self.thoonk = await self.start_thoonk(server.url, connect_timeout=30)
+        one, other = (self.thoonk.feed(self.feed_name()) for _ in range(2))
+        for each in (one, other):
+            await each.publish("a", id="1")
+        self.patch(hub, "LINGER", 0.0)
+        live = self.serve_live()
+        await server.kill()
+        page = await self.socket()
+        page.send({"subscribe": {"feeds": [one.name, other.name]}, "ref": 1})
+        await until(lambda: len(live.hub.followed) == 2)
+        page.send({"unsubscribe": {"feeds": [one.name]}, "ref": 2})
+        await until(lambda: len(live.hub.followed) == 1)
+        await server.start()
+        await page.when_told("done", ref=1)
+        self.assertEqual(page.mirror.feeds, {other.name: {"1": "a"}})
+
     async def test_another_feed_while_asked_for(self) -> None:
         """
         Who knows a feed, and subscribes while another one comes in its place, is told all of that.

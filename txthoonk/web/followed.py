@@ -64,6 +64,10 @@ class Followed:
                 self.release(topic, stream)
             stream.say(refused(what, name, *why_not(error)))
             return None
+        except CancelledError:
+            if topic in stream.topics:
+                raise
+            return None  # it was unsubscribed, and given up; whatever else was asked for is not
         return topic if topic in stream.topics else None  # closed, or unsubscribed meanwhile
 
     async def _opened(self, stream: ClientStream, topic: Topic) -> None:
