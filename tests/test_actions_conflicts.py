@@ -100,6 +100,18 @@ class ConflictTests(ActionTestCase):
         self.assertEqual(await self.feed.get_ids(), self.ids)
         self.assertFalse(await self.thoonk.feed(self.log_name).length())
 
+    async def test_deleted_in_between(self) -> None:
+        """A feed that is gone by then has changed, and the action does not bring it back."""
+        other = await self.thoonk.feed(self.feed_name("other"))
+        await other.publish("x")
+        seen = await other.snapshot()
+        revisions = {other.name: pack_place(Position(seen.revision, seen.epoch))}
+        self.before = other.delete
+        answer = await self.move(self.ids[2], revisions=revisions)
+        self.assertEqual((answer["code"], list(answer["changed"])), (409, [other.name]))
+        self.assertNotIn(other.name, await self.thoonk.get_feed_names())
+        self.assertEqual(await self.feed.get_ids(), self.ids)
+
     async def test_another_feed(self) -> None:
         """A feed that the action does not change must be as it was seen, too."""
         other = await self.thoonk.feed(self.feed_name("other"))

@@ -17,7 +17,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.test.requesthelper import DummyRequest
 
 from txthoonk.actions import Refused
-from txthoonk.web.access import Access, Allowance, Counts, user_id
+from txthoonk.web.access import Access, user_id
+from txthoonk.web.allowances import Allowance, Counts
 from txthoonk.web.replies import WebError
 
 
@@ -276,11 +277,23 @@ class LimitTests(SynchronousTestCase):
         self.clock.advance(1.6)
         self.assertEqual(tested.take("ann"), 0)
 
+    def test_owed(self) -> None:
+        """
+        What is owed need not be there, and is paid off before anything else.
+        """
+        tested = Allowance(10, 5, self.clock.seconds)
+        tested.owe("a", 25)
+        self.assertAlmostEqual(tested.take("a"), 2.1)
+        self.clock.advance(2.1)
+        self.assertEqual(tested.take("a"), 0)
+        self.assertGreater(tested.take("a"), 0)
+
     def test_no_limit(self) -> None:
         """
         A rate of 0 is none, and costs no memory.
         """
         tested = Allowance(0, 0, self.clock.seconds)
+        tested.owe("a", 10)
         self.assertEqual({tested.take(str(i % 7)) for i in range(100)}, {0})
         self.assertEqual(len(tested), 0)
 

@@ -54,6 +54,12 @@ class CallsCase(ActionTestCase, WebTestCase):
             await self.gate
             return "at last"
 
+        @actions.action("tell much", authorize=anybody)
+        async def tell_much(act: Act) -> str:
+            self.done.append(act)
+            await self.gate
+            return "x" * 100_000
+
         @actions.action("fail", authorize=anybody)
         def fail(act: Act) -> None:
             raise ValueError("secret")
@@ -439,3 +445,28 @@ class SocketCallTests(CallsCase):
                 self.assertTrue(raw.received.startswith(b"HTTP/1.1 403 "))
         client = await self.socket(Origin="http://localhost")
         self.assertEqual(client.head, b"101")
+
+    async def test_unread(self) -> None:
+        """
+        A client that has much done and takes no answers is cut off before all of them are kept for
+        it; what it wanted is done.
+        """
+        await self.work(concurrency=200)
+        client = await self.socket()
+        client.stop_reading()
+        for i in range(150):
+            client.send({"action": "tell much", "id": str(i)})
+        await until(lambda: len(self.done) == 150)
+        (stream,) = self.live.hub.streams
+        self.gate.callback(None)
+        kept = 0
+
+        def look() -> bool:
+            nonlocal kept
+            kept = max(kept, sum(map(len, stream._answers or ())))
+            return stream.closed
+
+        await until(look)
+        self.assertLess(kept, 2_000_000)
+        answer = await self.get("actions/tell%20much/149", wait=10)
+        self.assertEqual(answer.json["code"], 200)

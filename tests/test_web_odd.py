@@ -80,15 +80,34 @@ class OddTests(StreamCase):
         """
         Patterns cost as much as messages: who asks for many has to wait before asking for more.
         """
-        self.serve_live(burst=20, rate=1)
-        page = await self.socket()
-        page.send({"subscribe": {"patterns": [f"a:b:{i}*" for i in range(30)]}, "ref": 1})
-        await page.when_told("error", ref=1, code=429)
-        page = await self.socket()
-        page.send({"subscribe": {"patterns": [f"a:b:{i}*" for i in range(15)]}, "ref": 1})
-        await page.when_told("done", ref=1)
-        stream = await self.stream("&".join(f"pattern=a:b:{i}*" for i in range(15)))
-        await stream.when(lambda: b" 429 " in stream.head)
+        for count in (19, 30):  # all that there is, and more
+            self.serve_live(burst=20, rate=1)
+            globs = [f"a:b:{i}*" for i in range(count)]
+            page = await self.socket()
+            page.send({"subscribe": {"patterns": globs}, "ref": 1})
+            await page.when_told("done", ref=1)
+            page.send({"unsubscribe": {}, "ref": 2})
+            await page.when_told("error", ref=2, code=429)
+            stream = await self.stream("&".join(f"pattern={glob}" for glob in globs))
+            await stream.when(lambda stream=stream: b" 429 " in stream.head)
+
+    async def test_many_names(self) -> None:
+        """
+        So do the names of feeds that are in a message, a hundred as much as one: there is room for
+        very many.
+        """
+        names = [str(i) for i in range(5000)]
+        for message in (
+            {"subscribe": {"patterns": {"a:b:*": dict.fromkeys(names, "")}}},
+            {"subscribe": {"feeds": names[:1000]}},
+            {"unsubscribe": {"feeds": names}},
+        ):
+            self.serve_live(burst=10, rate=1)
+            page = await self.socket()
+            page.send({**message, "ref": 1})
+            await page.when_told("done", ref=1)
+            page.send({"unsubscribe": {}, "ref": 2})
+            await page.when_told("error", ref=2, code=429)
 
     async def test_long_names(self) -> None:
         """

@@ -76,6 +76,51 @@ class RaceTests(StreamCase):
             self.assertIn(b" 503 ", each.head.partition(b"\r\n")[0])
         self.assertEqual((list(live.hub.streams), list(live.hub.followed)), ([], []))
 
+    async def test_unsubscribed_while_one_is_born(self) -> None:
+        """
+        A pattern that is given up just when it is asked whether a new feed of it may be read brings
+        nothing any more; the feed can be asked for by name.
+        """
+        name = f"{self.feed_name()}:x:1"
+        glob, gate = f"{name[:-1]}*", Gate(name)
+        live = self.serve_live(may_read=gate)
+        page = await self.socket()
+        page.send({"subscribe": {"patterns": [glob]}, "ref": 1})
+        await page.when_told("done", ref=1)
+        await self.thoonk.feed(name).publish("one", id="1")
+        await until(lambda: gate.asked)
+        page.send({"unsubscribe": {"patterns": [glob]}, "ref": 2})
+        await page.when_told("done", ref=2)
+        gate.open(name)
+        (stream,) = live.hub.streams
+        self.assertEqual((stream.channels, page.mirror.feeds), ({}, {}))
+        page.send({"subscribe": {"feeds": [name]}, "ref": 3})
+        await page.when_told("done", ref=3)
+        await self.thoonk.feed(name).publish("two", id="2")
+        await page.when(lambda: page.mirror.feeds.get(name) == {"1": "one", "2": "two"})
+        self.assertEqual(page.mirror.wrong, [])
+
+    async def test_gone_under_a_pattern(self) -> None:
+        """
+        A feed that is asked for by name while it comes with a pattern, and is gone when the pattern
+        is given up, is told again when it is there again.
+        """
+        name = f"{self.feed_name()}:x:1"
+        glob = f"{name[:-1]}*"
+        await self.thoonk.feed(name).publish("one")
+        self.serve_live()
+        page = await self.socket()
+        page.send({"subscribe": {"patterns": [glob]}, "ref": 1})
+        await page.when_told("done", ref=1)
+        page.send({"subscribe": {"feeds": [name]}, "ref": 2})
+        await page.when_told("done", ref=2)
+        await self.thoonk.feed(name).delete()
+        await page.when_told("deleted", feed=name)
+        page.send({"unsubscribe": {"patterns": [glob]}, "ref": 3})
+        await page.when_told("done", ref=3)
+        await self.thoonk.feed(name).publish("two", id="2")
+        await page.when(lambda: page.mirror.feeds.get(name) == {"2": "two"})
+
     async def test_unsubscribed_while_asked_for(self) -> None:
         """
         Who unsubscribes before a subscription is complete has none; the next one begins with all
@@ -238,6 +283,27 @@ class RaceTests(StreamCase):
         other = await self.stream(f"feed={feed.name}")
         await other.when_told("ready")
         self.assertEqual((len(live.hub.followed), live.hub.counts.channels), (1, 1))
+
+    async def test_given_up_while_redis_is_away(self) -> None:
+        """
+        Who asks for two feeds while Redis is away, and then not for the one, gets the other.
+        """
+        server = await self.own_server(appendonly="yes")
+        self.thoonk = await self.start_thoonk(server.url, connect_timeout=30)
+        one, other = (self.thoonk.feed(self.feed_name()) for _ in range(2))
+        for each in (one, other):
+            await each.publish("a", id="1")
+        self.patch(hub, "LINGER", 0.0)
+        live = self.serve_live()
+        await server.kill()
+        page = await self.socket()
+        page.send({"subscribe": {"feeds": [one.name, other.name]}, "ref": 1})
+        await until(lambda: len(live.hub.followed) == 2)
+        page.send({"unsubscribe": {"feeds": [one.name]}, "ref": 2})
+        await until(lambda: len(live.hub.followed) == 1)
+        await server.start()
+        await page.when_told("done", ref=1)
+        self.assertEqual(page.mirror.feeds, {other.name: {"1": "a"}})
 
     async def test_another_feed_while_asked_for(self) -> None:
         """

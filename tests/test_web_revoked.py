@@ -173,6 +173,25 @@ class RevokedTests(StreamCase):
             await page.when(lambda page=page, name=name: b" 401 " in getattr(page, name))
             self.assertEqual(live.hub.streams, {})
 
+    async def test_others_while_asked_who(self) -> None:
+        """
+        Whose rights have not changed is not asked again, however many others' have.
+        """
+        asked: list[Deferred[Any]] = []
+
+        def authenticate(request: Any) -> Deferred[Any]:
+            asked.append(Deferred())
+            return asked[-1]
+
+        live = self.serve_live(authenticate=authenticate)
+        page = await self.stream("feed=f")
+        await until(lambda: asked)
+        for user in ("bob", "carol"):
+            await live.revoke(user)
+        asked[0].callback("ann")
+        await page.when_told("snapshot")
+        self.assertEqual(len(asked), 1)
+
     async def test_bounded(self) -> None:
         """
         So many revocations are kept, and no more.

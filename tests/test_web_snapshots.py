@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.web.resource import Resource
 
 from tests.web_helpers import Answer, WebTestCase
-from txthoonk.keys import decode
+from txthoonk.keys import FEEDS, decode
 from txthoonk.positions import pack_place, read_position
 from txthoonk.web import LiveResource
 
@@ -134,6 +134,30 @@ class SnapshotTests(WebTestCase):
         await execute("ZREM", feed.keys.ids, "2")
         answer = await self.get(feed.name, if_none_match=tag)
         self.assertEqual(answer.json["items"], [["1", "a"]])
+
+    async def test_filled_again(self) -> None:
+        """
+        What such a program deletes and fills again with as much is another state.
+        """
+        execute = self.redis.execute
+        feed = self.thoonk.feed(self.feed_name())
+        keys = feed.keys
+
+        async def fill(item: str) -> None:
+            await execute("DEL", keys.config, keys.ids, keys.items, keys.publishes)
+            await execute("SADD", FEEDS, feed.name)
+            await execute("HSET", keys.config, "type", "feed")
+            await execute("INCR", keys.publishes)
+            await execute("HSET", keys.items, "1", item)
+            await execute("ZADD", keys.ids, 5, "1")
+
+        tag = ""
+        for item in "ab":
+            await fill(item)
+            answer = await self.get(feed.name, if_none_match=tag)
+            self.assertEqual(answer.json["items"], [["1", item]])
+            tag = answer.get("etag")
+        self.assertEqual((await self.get(feed.name, if_none_match=tag)).code, 304)
 
     async def test_head(self) -> None:
         """

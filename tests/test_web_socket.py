@@ -8,6 +8,7 @@ from twisted.internet.task import deferLater
 
 from tests.helpers import until
 from tests.stream_helpers import Mirror, StreamCase
+from txthoonk.errors import ServerBusy
 
 
 class SocketTests(StreamCase):
@@ -225,6 +226,36 @@ class SocketTests(StreamCase):
         for each in (page, stream):
             self.assertEqual(each.mirror.feeds, {feed.name: {"1": "a"}})
         self.assertEqual(len(live.hub.streams), 2)
+
+    async def test_come_while_redis_is_busy(self) -> None:
+        """
+        So does one that comes while a script of somebody's holds Redis up.
+        """
+        server = await self.own_server()
+        self.thoonk = await self.start_thoonk(server.url)
+        feed = self.thoonk.feed(self.feed_name())
+        await feed.publish("a", id="1")
+        self.serve_live()
+        other = await self.start_thoonk(server.url)
+        await other.redis.execute("CONFIG", "SET", "lua-time-limit", 20)
+        script = "local t = redis.call('TIME')[1] while redis.call('TIME')[1] - t < 2 do end"
+        busy = other.redis.execute("EVAL", script, 0)
+
+        async def is_busy() -> bool:
+            try:
+                await self.thoonk.redis.execute("PING")
+            except ServerBusy:
+                return True
+            return False
+
+        await until(is_busy)
+        page, stream = await self.socket(), await self.stream(f"feed={feed.name}")
+        page.send({"subscribe": {"feeds": [feed.name]}, "ref": 1})
+        await page.when_told("done", ref=1)
+        await stream.when_told("ready")
+        await busy
+        for each in (page, stream):
+            self.assertEqual(each.mirror.feeds, {feed.name: {"1": "a"}})
 
 
 class SlowTests(StreamCase):

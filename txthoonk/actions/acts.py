@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
 
 from txthoonk.actions.answers import Answer, Refused, done
 from txthoonk.actions.conflicts import Seen, conflict_answer, look
@@ -86,7 +87,14 @@ class Act:
             raise ValueError("only the rule is asked: there is nothing to commit")
         expected = [each for seen in self.seen for each in self._expect(seen, changes)]
         committing = self.claim.commit(*changes, *expected, result=done(result), ttl=ttl)
-        return committing.addCallback(lambda outcomes: outcomes[: len(changes)])
+        return committing.addCallbacks(lambda outcomes: outcomes[: len(changes)], self._gone)
+
+    def _gone(self, failure: Failure) -> Failure:
+        """A feed that the user saw has changed, too, if it is not there any more."""
+        error: Any = failure.value
+        if failure.check(FeedDoesNotExist) and error.feed in (each.name for each in self.seen):
+            raise Conflict(error.feed, "", "it was deleted") from None
+        return failure
 
     def _expect(self, seen: Seen, changes: tuple[Change, ...]) -> list[Change]:
         """The condition that a feed has not changed since it was looked at."""
@@ -96,7 +104,7 @@ class Act:
             if not seen.kind:
                 return []  # it is not there, and this shall not create it
             kind = self.thoonk.sorted_feed if seen.kind == "sorted_feed" else self.thoonk.feed
-            handle = kind(seen.name)
+            handle = kind(seen.name).made()  # it is not to be created, if it is gone
         return [handle.change.expect(seen.revision, seen.epoch or None)]
 
 

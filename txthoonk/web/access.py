@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Any, Final
@@ -15,108 +14,15 @@ from twisted.web.server import Request
 
 from txthoonk.actions import user_id
 from txthoonk.keys import SEGMENTS
+from txthoonk.web.allowances import Allowance, Counts
 from txthoonk.web.replies import WebError, add_vary, too_many, web_error
 
-__all__ = ["Access", "Allowance", "Counts", "user_id"]
+__all__ = ["Access", "user_id"]
 
-#: Buckets that are kept at most; those that were not asked for longest go first.
-MOST_BUCKETS: Final = 100_000
+#: Names of feeds that cost as much as a request.
+CHEAP: Final = 100
 
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-
-
-class Allowance:
-    """A token bucket for each of many: so much per second, and so much at once.
-
-    Whoever has asked for nothing for as long as a bucket takes to fill is forgotten.
-
-    :param rate: how much comes back per second; 0: there is no limit.
-    :param burst: how much there is at most.
-    :param clock: tells the time in seconds.
-    """
-
-    def __init__(self, rate: float, burst: float, clock: Callable[[], float]) -> None:
-        if rate < 0 or rate != rate or (rate and burst < 1):
-            raise ValueError(f"a rate is 0 or more and a burst 1 or more, not {rate!r}, {burst!r}")
-        self._rate = rate
-        self._burst = burst
-        self._clock = clock
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._left)
-
-    def take(self, who: str, cost: float = 1) -> float:
-        """Take something.
-
-        :param cost: how much; of what is more than a full bucket, a full one has to be there.
-        :returns: 0 if it was there; else nothing was taken, and so many seconds are to wait.
-        """
-        if not self._rate:
-            return 0
-        now = self._clock()
-        self._forget(now)
-        left, at = self._left.pop(who, (self._burst, now))
-        left = min(self._burst, left + (now - at) * self._rate)
-        missing = min(cost, self._burst) - left
-        enough = missing < 1e-9  # who has waited as long as told may be a rounding short
-        self._left[who] = left - cost if enough else left, now
-        return 0 if enough else missing / self._rate
-
-    def _forget(self, now: float) -> None:
-        buckets = self._left
-        while buckets:
-            who, (left, at) = next(iter(buckets.items()))
-            if left + (now - at) * self._rate < self._burst and len(buckets) < MOST_BUCKETS:
-                break
-            del buckets[who]
-
-
-class Counts:
-    """How many of something each has at a time.
-
-    :param most: that each may have.
-    """
-
-    def __init__(self, most: int) -> None:
-        if most < 1:
-            raise ValueError(f"at least one has to be allowed, not {most!r}")
-        self._most = most
-        self._count: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._count)
-
-    def begin(self, who: str) -> Callable[[], None] | None:
-        """Have one more.
-
-        :returns: what is to be called when it ends, once or more; None if there are too many.
-        """
-        count = self._count.get(who, 0)
-        if count >= self._most:
-            return None
-        self._count[who] = count + 1
-        return _End(self._count, who)
-
-
-class _End:
-    """Ends one of what is counted; each idle stream has one, so it is small."""
-
-    __slots__ = ("_count", "_who")
-
-    def __init__(self, count: dict[str, int], who: str) -> None:
-        self._count: dict[str, int] | None = count
-        self._who = who
-
-    def __call__(self) -> None:
-        count, self._count = self._count, None
-        if count is None:
-            return
-        left = count[self._who] - 1
-        if left:
-            count[self._who] = left
-        else:
-            del count[self._who]
 
 
 class Access:
@@ -137,7 +43,7 @@ class Access:
     :param trust_proxy: whether ``X-Forwarded-For``, ``-Proto`` and ``-Host`` are believed: only
         where a proxy in front sets them itself.
     :param rate: how many requests and messages a user may send per second, each pattern to follow
-        being one more; 0: there is no limit.
+        and each hundred names of feeds being one more; 0: there is no limit.
     :param burst: how many at once.
     :param max_streams: how many streams and sockets a user may have at a time, in this process.
     :param max_waiting: how many answers a user may wait for at a time, in this process.
@@ -335,14 +241,13 @@ class Access:
         """
         return self.allowance.take(self.who(user, request), cost)
 
-    def take_patterns(self, user: Any, count: int, request: Request | str = "") -> None:
-        """Count what a user asks for by patterns: for each, the names of all feeds are read.
+    def charge(self, user: Any, patterns: int, names: int, request: Request | str = "") -> None:
+        """Count what a user asks for besides the request itself; it is paid off afterwards.
 
-        :raises WebError: 429, if these are too many.
+        :param patterns: for each, the names of all feeds are read.
+        :param names: feeds and places: a hundred cost as much as a request.
         """
-        wait = self.take(user, count, request) if count else 0
-        if wait:
-            raise too_many(wait, "too many patterns at a time")
+        self.allowance.owe(self.who(user, request), patterns + names // CHEAP)
 
     def begin_stream(self, user: Any, request: Request | str = "") -> Callable[[], None]:
         """Count a stream or socket.

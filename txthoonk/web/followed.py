@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
-from txthoonk.errors import ConnectionFailed, NotConnected, ThoonkError
+from txthoonk.errors import ConnectionFailed, NotConnected, ServerBusy, ThoonkError
 from txthoonk.web.topics import FeedTopic, Key, Topic, refused, why_not
 
 if TYPE_CHECKING:
@@ -64,15 +64,19 @@ class Followed:
                 self.release(topic, stream)
             stream.say(refused(what, name, *why_not(error)))
             return None
+        except CancelledError:
+            if topic in stream.topics:
+                raise
+            return None  # it was unsubscribed, and given up; whatever else was asked for is not
         return topic if topic in stream.topics else None  # closed, or unsubscribed meanwhile
 
     async def _opened(self, stream: ClientStream, topic: Topic) -> None:
-        """Wait until it is followed, also while Redis is away: not every client asks twice."""
+        """Wait until it is, also while Redis is away or busy: not every client asks twice."""
         while topic in stream.topics:
             try:
                 await topic.opened()
                 return
-            except ConnectionFailed:
+            except (ConnectionFailed, ServerBusy):
                 if self._stopped:
                     raise
             pause: Deferred[None] = deferLater(self._hub.thoonk.get_reactor(), AGAIN)

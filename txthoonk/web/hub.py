@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -15,9 +15,9 @@ from txthoonk.messages import deleted
 from txthoonk.positions import read_place
 from txthoonk.serializers import Serializer
 from txthoonk.service import Thoonk
+from txthoonk.web.admitting import Admitting
 from txthoonk.web.channel import Channel, Counts, Cursor, Message
 from txthoonk.web.followed import Followed
-from txthoonk.web.replies import WebError
 from txthoonk.web.stream import PART, ClientStream
 from txthoonk.web.topics import (
     FeedTopic,
@@ -62,6 +62,7 @@ class Hub:
     :param patience: seconds a client need not read or answer.
     :ivar counts: what was done.
     :ivar streams: who is connected.
+    :ivar admitting: lets them in.
     """
 
     log = Logger()
@@ -94,9 +95,8 @@ class Hub:
         self._holding: list[ClientStream] = []
         #: Who was sent the last that there is, and since when that is on its way.
         self.ending: dict[ClientStream, float] = {}
-        #: How often somebody's streams were ended since their rights had changed.
-        self._ends = 0
-        self._is_cut = self._stopped = False
+        self.admitting = Admitting()
+        self._is_cut = False
         thoonk.call_when_cut(self._cut)
         thoonk.call_when_heard_again(self._heard_again)
 
@@ -127,26 +127,12 @@ class Hub:
             self.followed.release(topic, stream)
         stream.topics = {}
 
-    async def admit(self, admit: Callable[[], Awaitable[Any]]) -> Any:
-        """Who comes; asked again if rights have changed while that was found out.
-
-        :param admit: says who.
-        :raises WebError: what that raises; 503, if this is stopped.
-        """
-        while True:
-            ends = self._ends
-            user = await admit()
-            if self._stopped:  # nobody would end it, and no revocation is heard any more
-                raise WebError(503, "this process stops", {"Retry-After": "2"})
-            if ends == self._ends:
-                return user
-
     def end(self, user_id: str, last: Mapping[str, Any] | None = None) -> int:
         """End the streams of a user; says how many there were.
 
         :param last: what they are told before.
         """
-        self._ends += 1
+        self.admitting.ended(user_id)
         mine = [each for each in self.streams if each.user_id == user_id]
         for stream in mine:
             stream.close(b"" if last is None else stream.answer(last))
@@ -154,13 +140,13 @@ class Hub:
 
     def end_all(self) -> None:
         """End the streams of all users."""
-        self._ends += 1
+        self.admitting.ended()
         for stream in list(self.streams):
             stream.close()
 
     def stop(self) -> None:
         """End all streams, and follow nothing any more."""
-        self._stopped = True
+        self.admitting.stop()
         self.thoonk.call_no_more(self._cut)
         self.thoonk.call_no_more(self._heard_again)
         if self._beats.running:
@@ -386,7 +372,7 @@ class Hub:
 
     async def _tell_of(self, stream: ClientStream, topic: PatternTopic, channel: Channel) -> None:
         why = await why_may_not(self._reader.may_read(stream.user, channel.name), "read this feed")
-        is_there = topic.channels.get(channel.name) is channel
+        is_there = topic.channels.get(channel.name) is channel and topic in stream.topics
         if not why and is_there and channel.name not in stream.channels:
             stream.join([(channel, "")])
 

@@ -51,12 +51,15 @@ class Snapshots:
         """The entity tag of what is in a feed now: its place, and what others count.
 
         Programs that know of no revisions count what they publish; the number of items tells most
-        of what else they do. Where a feed is followed, all of that has a revision at once.
+        of what else they do. Where a feed is followed, all of that has a revision at once. Where
+        nobody has ever made one the tag is of all that is there: such a program may delete the
+        feed, and fill it again with as much.
 
         :raises FeedDoesNotExist: WrongFeedType: if there is no feed to follow.
         """
         reading = self._reading(feed)
-        return _tag(reading.check(await reading.read()))
+        state = reading.check(await reading.read())
+        return _tag(state if state.epoch else reading.check(await reading.read(proof=2)))
 
     async def get(self, feed: str, tag: bytes) -> Body:
         """The answer.
@@ -72,22 +75,26 @@ class Snapshots:
         waiting = self._coming.setdefault((feed, tag), [])
         waiting.append(waiter)
         if len(waiting) == 1:
-            reading = Deferred.fromCoroutine(self._read(feed))
+            reading = Deferred.fromCoroutine(self._read(feed, tag))
             reading.addBoth(self._come, feed, tag)
         return await waiter
 
-    async def _read(self, feed: str) -> Body:
+    async def _read(self, feed: str, tag: bytes) -> Body:
         reading = self._reading(feed)
         copy, state = await reading.load()
         kind = "sorted_feed" if state.kind == b"sorted_feed" else "feed"
         at = pack_place(state.position())
         items = copy.in_order().items()
         message = snapshot(feed, kind, at, state.revision, items)
-        return Body(encode_message(message), _tag(state))
+        if state.epoch:
+            return Body(encode_message(message), _tag(state))
+        # Pages need not fit together where nothing tells of changes: then it has no tag.
+        same = await self.tag(feed) == tag
+        return Body(encode_message(message), tag if same else b"")
 
     def _come(self, body: Body | Failure, feed: str, tag: bytes) -> None:
         waiting = self._coming.pop((feed, tag))
-        if isinstance(body, Body):
+        if isinstance(body, Body) and body.etag:
             self._keep(feed, body)
         for waiter in waiting:
             waiter.callback(body)
@@ -107,7 +114,8 @@ class Snapshots:
 
 def _tag(state: State) -> bytes:
     place = pack_place(state.position()).encode()
-    return b'"%b.%d.%d"' % (place, state.publishes, state.count)
+    all_of_it = b"." + state.proof if state.proof else b""
+    return b'"%b.%d.%d%b"' % (place, state.publishes, state.count, all_of_it)
 
 
 class Feeds(JsonResource):

@@ -161,11 +161,13 @@ class Socket(ClientStream):
             there = {each.key for each in self.topics}.union(*(self.asked or ()))
             if len(there.union(keys_of(feeds, patterns))) > resource.most:
                 raise WebError(400, f"at most {resource.most} feeds and patterns on a socket")
-            resource.access.take_patterns(self.user, len(patterns), self.address)
+            names = len(feeds) + sum(len(each or ()) for each in patterns.values())
+            resource.access.charge(self.user, len(patterns), names, self.address)
             await self.hub.subscribe(self, feeds, patterns)
             self.say_then({"type": "done", "ref": ref})
         elif "unsubscribe" in message:
             feeds, patterns = resource.read_wanted(message["unsubscribe"])
+            resource.access.charge(self.user, 0, len(feeds) + len(patterns), self.address)
             self.hub.unsubscribe(self, list(feeds), list(patterns))
             self.say({"type": "done", "ref": ref})
         elif "action" in message or "can" in message:
@@ -230,7 +232,7 @@ class SocketResource(JsonResource):
 
     async def get(self, request: Request) -> None:
         """Become a WebSocket."""
-        user = await self._hub.admit(lambda: self.access.admit(request))
+        user = await self._hub.admitting.admit(lambda: self.access.admit(request))
         handshake = H11Handshake(ConnectionType.SERVER)
         headers = [
             (name, value)

@@ -29,8 +29,10 @@ __all__ = ["ClientStream"]
 #: A message that is larger is sent in parts of that size, each when the one before has gone: bytes.
 PART: Final = 65_536
 
-#: How many answers may wait for a client that does not read, before it is cut off.
+#: How many answers may wait for a client that does not read before it is cut off, and of how many
+#: bytes those may be that wait when one more comes.
 WAITING: Final = 1000
+WAITING_BYTES: Final = 1_000_000
 
 
 @implementer(IProtocol, IPushProducer)
@@ -199,13 +201,14 @@ class ClientStream:
         self._keep(self._answers, data)
 
     def _keep(self, answers: deque[bytes], data: bytes) -> None:
-        if len(answers) >= WAITING:
+        size = sum(map(len, answers))
+        if len(answers) >= WAITING or size > WAITING_BYTES:
             self.close()
             return
         answers.append(data)
         # Who does not read what was asked for is asked nothing more; but while a large state is on
         # its way a page may go on to ask.
-        if answers is self._answers or sum(map(len, answers)) > PART:
+        if answers is self._answers or size + len(data) > PART:
             self.transport.pauseProducing()
 
     def say_then(self, answer: Mapping[str, Any]) -> None:

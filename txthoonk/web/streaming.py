@@ -42,7 +42,7 @@ class StreamResource(JsonResource):
 
     async def get(self, request: Request) -> None:
         """Begin to stream."""
-        user = await self._hub.admit(lambda: self.access.admit(request))
+        user = await self._hub.admitting.admit(lambda: self.access.admit(request))
         feeds = [name_of(each) for each in dict.fromkeys(request.args.get(b"feed", ()))]
         globs = [
             name_of(each, "pattern") for each in dict.fromkeys(request.args.get(b"pattern", ()))
@@ -51,9 +51,9 @@ class StreamResource(JsonResource):
             raise WebError(400, "name what to follow: ?feed=NAME or ?pattern=GLOB")
         if len(feeds) + len(globs) > self._most:
             raise WebError(400, f"at most {self._most} feeds and patterns in a stream")
-        self.access.take_patterns(user, len(globs), request)
         is_one = len(feeds) == 1 and not globs
         places = _places(request, feeds[0] if is_one else None)
+        self.access.charge(user, len(globs), len(feeds) + len(places), request)
         end = self.access.begin_stream(user, request)
         if is_gone(request):
             end()
@@ -111,7 +111,8 @@ def _under(
     globs: list[str], feeds: list[str], places: Mapping[str, str]
 ) -> dict[str, Mapping[str, str] | None]:
     """What the client knows of the feeds of each pattern: the one that it names first."""
-    left = {name: at for name, at in places.items() if name not in feeds}
+    named = set(feeds)
+    left = {name: at for name, at in places.items() if name not in named}
     found: dict[str, Mapping[str, str] | None] = {}
     for glob in globs:
         matches = compile_glob(encode(glob)).fullmatch

@@ -62,7 +62,7 @@ class Stream {
 			url.searchParams.append("token", before.token);
 			gone.clear();
 		}
-		const source = (this._source = new EventSource(url));
+		const source = (this._source = new EventSource(url, { withCredentials: true }));
 		source.onmessage = ({ data, lastEventId }) => {
 			const message = JSON.parse(data);
 			const { type, feed, at } = message;
@@ -84,6 +84,7 @@ class Stream {
 		try {
 			const answer = await fetch(this._base + path, {
 				method: "POST",
+				credentials: "include",
 				headers: { "Content-Type": "application/json", Prefer: "wait=20" },
 				body: JSON.stringify(body),
 			});

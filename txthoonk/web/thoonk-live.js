@@ -4,7 +4,6 @@ const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const aWhile = () => sleep(500 + 1000 * Math.random());
 const isLater = ({ code }) => code == 202 || code == 429 || code > 500;
 
-/** Of Redis's patterns. */
 const glob = (c) => ({ "*": ".*", "?": ".", "[": c })[c] ?? (c[1] ? c : "\\" + c);
 
 class Followed {
@@ -161,7 +160,7 @@ export const connect = (url, options) => {
 		if (code == 1009) [...asks.values()].pop()?.({ code: 413 });
 		asks.forEach((done) => done({ code: 503 }));
 		asks.clear();
-		const { status } = await (old?.since || fetch(below("stream")).catch(() => 0));
+		const { status } = await (old?.since || fetch(below("stream"), { credentials: "include" }).catch(() => 0));
 		if (link) return;
 		if (status == 401 || status == 403) return say("refused", { code: status });
 		if (Date.now() - old.since > 5000) fails = 0;

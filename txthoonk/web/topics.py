@@ -169,6 +169,11 @@ class PatternTopic(Topic):
         for stream in list(channel.streams):
             stream.leave(channel)
             stream.say(deleted(event.feed))
+            # Who has asked for it by name, too, is told of the next one by that.
+            named = self.hub.followed.get((FeedTopic, channel.name))
+            if named is not None and named in stream.topics and channel.name in named.channels:
+                other = named.channels[channel.name]
+                stream.join([(other, "" if other.at else other.last)])
         channel.stop()
 
 
