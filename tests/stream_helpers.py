@@ -133,6 +133,12 @@ class _Client(Protocol):
         self.lost = True
         self._look()
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait here for the server to read."""
+        transport: Any = self.transport
+        return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
+
     def cut(self) -> None:
         """Break the connection, without a word."""
         transport: Any = self.transport
