@@ -32,7 +32,10 @@ SCRIPTED = """
 (() => {
     class Scripted {
         readyState = 1;
-        constructor() { setTimeout(() => this.onopen()); globalThis.socket = this; }
+        constructor() {
+            setTimeout(() => this.readyState == 1 && this.onopen());
+            globalThis.socket = this;
+        }
         send(text) {
             const { subscribe, ref } = JSON.parse(text);
             if (!subscribe) return;
@@ -40,7 +43,7 @@ SCRIPTED = """
             this.say({ type: "done", ref });
         }
         say(message) { this.onmessage({ data: JSON.stringify(message), lastEventId: "" }); }
-        close() {}
+        close() { this.readyState = 3; }
     }
     globalThis.live = page("http://localhost/live", { WebSocket: Scripted });
 })()
