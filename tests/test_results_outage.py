@@ -43,6 +43,7 @@ class OutageTests(ResultsTestCase):
         calling = job.call("called")
         await self.settle(thoonk)
         await until(lambda: self.job.length().addCallback(lambda length: length == 4))
+        await thoonk.redis.execute("PING")  # they know that it was put
         await proxy.refuse()
         proxy.reset()
         await self.do("done")
